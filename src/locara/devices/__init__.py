@@ -1,0 +1,1 @@
+"""Things with wires: sound cards, files, pushed audio. Opened only by the gate."""

@@ -1,0 +1,91 @@
+"""What a source and a sink of sound must offer. A device is anything with a wire: a sound card, a file, a browser.
+
+What may live here: protocols and frozen values. Devices never see an engine or a session; only the gate opens them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from locara.audio import Samples
+
+Pull = Callable[[int], Samples]
+"""``pull(n)`` gives the next ``n`` samples to play, at the sink's rate, shape ``(n,)``. Never waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A microphone or a speaker of this machine."""
+
+    name: str
+    kind: Literal["input", "output"]
+    is_default: bool
+    backend: str
+
+
+class Source(Protocol):
+    """Where sound comes from."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def open(self) -> None:
+        """Opens the device or file. Raises ``DeviceError`` or ``AudioError``."""
+        ...
+
+    def blocks(self) -> AsyncIterator[Samples]:
+        """Blocks of ``BLOCK`` samples at ``RATE``, each as it has been heard. A recording goes on with silence after its
+        end, until the source is closed; a microphone ends when it is lost."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """True once nothing but made-up silence is to come (a recording has ended)."""
+        ...
+
+    @property
+    def overruns(self) -> int:
+        """Blocks that were lost because nobody took them in time."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    """Where sound goes."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def rate(self) -> int:
+        """Hertz of the samples it pulls. Known after ``open``."""
+        ...
+
+    @property
+    def own_clock(self) -> bool:
+        """True: the device pulls on its own thread whenever it needs samples. False: the session calls ``advance`` once
+        for every block heard, and input and output share one clock."""
+        ...
+
+    @property
+    def delay(self) -> float:
+        """Seconds between a pull and the moment its samples can be heard, as far as it is known."""
+        ...
+
+    @property
+    def underruns(self) -> int:
+        """Times the device asked and was not answered in time."""
+        ...
+
+    async def open(self, pull: Pull) -> None:
+        """Opens the device; from now on it may pull. Raises ``DeviceError``."""
+        ...
+
+    def advance(self, blocks: int = 1) -> None:
+        """Pulls what sounds during ``blocks`` blocks of input (sinks without a clock of their own)."""
+        ...
+
+    async def close(self) -> None: ...

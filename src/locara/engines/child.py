@@ -1,0 +1,367 @@
+"""A child process for one engine: `Child` is our side; the child itself calls `locara.engines.frames.serve`.
+
+What may live here: starting, calling, cancelling and ending such a process. What is said over it belongs to the engine.
+
+`Child` blocks: call it inside a `Lane`. A process of its own for three reasons: a library that holds the interpreter's
+lock cannot stop our audio, a crash costs one turn and not the conversation, and a library under another licence stays a
+program of its own. It is never forked: threads and OpenMP pools do not survive that.
+
+Calls are numbered. What a cancelled or abandoned call still sends is dropped by its number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from locara.engines.frames import FrameError, Reply, decode, encode, read_all, write_all
+from locara.errors import EngineFailed, EngineTimeout
+
+_START_SECONDS = 30.0
+_REAP_SECONDS = 2.0
+_STDERR_BYTES = 4096
+_OUTBOX = 256  # frames that wait to be written
+_LATE = Reply()
+_INBOX = 64  # replies that wait to be taken; then the pipe fills, and the child waits
+
+
+class WorkerError(EngineFailed):
+    """The engine in the child raised; the child lives on. ``kind`` is the exception's class name."""
+
+    def __init__(self, message: str, *, kind: str, stage: str, model: str = "", hint: str = "") -> None:
+        super().__init__(message, stage=stage, model=model, hint=hint)
+        self.kind = kind
+
+
+@dataclass(slots=True)
+class _Call:
+    number: int
+    replies: queue.Queue[Reply | None] = field(default_factory=lambda: queue.Queue(_INBOX))
+
+
+class _Life:
+    """One run of the child process, from start to death, with its pipes and the three threads that serve them."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
+        windows = sys.platform == "win32"
+        flags = (
+            getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+        ) * windows
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=dict(environment),
+            creationflags=flags,
+            start_new_session=not windows,  # a terminal's Ctrl-C is for us; we end the child ourselves
+        )
+        self.outbox: queue.Queue[bytes | None] = queue.Queue(_OUTBOX)
+        self.gone = threading.Event()
+        self.call: _Call | None = None
+        self.lock = threading.Lock()
+        self.broken = ""
+        self._stderr = bytearray()
+        # Also writing has a thread: a pipe whose reader is busy in native code may be full, and nobody may wait for that.
+        self._threads = [
+            threading.Thread(target=work, name=f"locara-child-{self.process.pid}-{work.__name__}", daemon=True)
+            for work in (self._write, self._read, self._listen)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def begin(self, call: _Call) -> bool:
+        """Makes ``call`` the one that replies are for. False when the process has gone."""
+        with self.lock:
+            self.call = call
+            return not self.gone.is_set()
+
+    def end(self, call: _Call) -> None:
+        """Nobody takes the replies of ``call`` any longer."""
+        with self.lock:
+            if self.call is call:
+                self.call = None
+
+    def stderr(self) -> str:
+        """The last lines the child wrote, for the error message."""
+        text = self._stderr.decode("utf-8", "replace").strip()
+        return "\n".join(text.splitlines()[-12:])
+
+    def shut(self) -> None:
+        """Ends the process now and takes back everything that belongs to it. May be called twice, from any thread."""
+        if self.process.poll() is None:
+            self.process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_REAP_SECONDS)
+        self.gone.set()
+        with contextlib.suppress(queue.Full):
+            self.outbox.put_nowait(None)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(_REAP_SECONDS)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _write(self) -> None:
+        pipe = _pipe(self.process.stdin)
+        while not self.gone.is_set():
+            try:
+                frame = self.outbox.get(timeout=0.5)  # looks at ``gone`` even if the last None found no room
+            except queue.Empty:
+                continue
+            if frame is None:
+                return
+            try:
+                write_all(pipe.fileno(), frame)
+            except (OSError, ValueError):  # it died; the reader sees that too and says so
+                return
+
+    def _read(self) -> None:
+        pipe = _pipe(self.process.stdout)
+        try:
+            while (reply := decode(lambda n: read_all(pipe.fileno(), n))) is not None:
+                self._deliver(reply, reply.header.get("id"))
+        except (FrameError, OSError, ValueError) as error:
+            if not self.gone.is_set():
+                self.broken = str(error)
+        with self.lock:
+            self.gone.set()
+            call = self.call
+        if call is not None:
+            with contextlib.suppress(queue.Full):  # then the caller finds ``gone`` after what it has still to take
+                call.replies.put_nowait(None)
+
+    def _deliver(self, reply: Reply, number: object) -> None:
+        while not self.gone.is_set() and (call := self.call) is not None and call.number == number:
+            try:
+                call.replies.put(reply, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def _listen(self) -> None:
+        pipe = _pipe(self.process.stderr)
+        with contextlib.suppress(OSError, ValueError):
+            while data := os.read(pipe.fileno(), 4096):
+                self._stderr += data
+                del self._stderr[:-_STDERR_BYTES]
+
+
+class Child:
+    """``python -m module`` as an engine's process; the module calls `locara.engines.frames.serve`.
+
+    One call at a time, from one thread (a `Lane`); ``cancel``, ``kill`` and ``alive`` from any. All deadlines are in
+    seconds; a call past its deadline kills the process, since nothing can be known of its state. ``start`` brings it
+    back. ``lives`` counts the starts: who remembers it can tell that the process is another one by now.
+    """
+
+    def __init__(self, module: str, *arguments: str, stage: str, model: str = "") -> None:
+        self.module = module
+        self.stage = stage
+        self.model = model
+        self.lives = 0
+        self._arguments = arguments
+        self._life: _Life | None = None
+        self._number = 0
+        self._lock = threading.Lock()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs and can be called."""
+        life = self._life
+        return life is not None and not life.gone.is_set() and life.process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """The process, None before the first start."""
+        return None if self._life is None else self._life.process.pid
+
+    def start(self, deadline: float = _START_SECONDS) -> None:
+        """Starts the process if none runs, and waits until it serves. Raises ``EngineFailed`` or ``EngineTimeout``."""
+        if self.alive:
+            return
+        self.kill()
+        if not sys.executable or getattr(sys, "frozen", False):
+            raise self._failed(
+                "there is no Python interpreter to start it with", hint="run Locara from a normal Python"
+            )
+        # -P: a file that lies in the working folder must not be taken for a library.
+        command = [sys.executable, "-P", "-X", "faulthandler", "-m", self.module, *self._arguments]
+        call = _Call(0)
+        try:
+            life = _Life(command, _environment())
+        except OSError as error:
+            raise self._failed(f"its process could not be started: {error}") from error
+        self._life = life
+        self.lives += 1
+        try:
+            life.begin(call)
+            # The hello may have come before ``begin``: asking for it makes the order certain.
+            self._send(life, {"op": "hello", "id": 0})
+            self._next(life, call, time.monotonic() + deadline, deadline)
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            life.end(call)
+
+    def ticket(self) -> int:
+        """A number for a coming call, so that exactly this call can be cancelled."""
+        with self._lock:
+            self._number += 1
+            return self._number
+
+    def request(
+        self, op: str, payload: bytes = b"", *, deadline: float, ticket: int | None = None, **fields: Any
+    ) -> Reply:
+        """Calls ``op`` and waits for its one reply. Raises ``WorkerError``, ``EngineFailed``, ``EngineTimeout``."""
+        last = Reply()
+        for last in self._call(op, payload, deadline, ticket, fields):  # noqa: B007  the last one counts
+            pass
+        return last
+
+    def stream(
+        self, op: str, payload: bytes = b"", *, deadline: float, ticket: int | None = None, **fields: Any
+    ) -> Iterator[Reply]:
+        """Calls ``op`` and gives its replies as they come. ``deadline`` holds for each. Closing it cancels the call."""
+        replies = self._call(op, payload, deadline, ticket, fields)
+        try:
+            for reply in replies:
+                if reply.header.get("kind") == "item":
+                    yield reply
+        finally:
+            replies.close()
+
+    def cancel(self, ticket: int | None = None) -> None:
+        """Tells the child to stop the call with this ticket (without one: the call it is in). Does not wait."""
+        life = self._life
+        if life is None or life.gone.is_set():
+            return
+        call = life.call
+        number = ticket if ticket is not None else (call.number if call is not None else None)
+        if number is not None:
+            with contextlib.suppress(EngineFailed):
+                self._send(life, {"op": "cancel", "id": number})
+
+    def kill(self) -> None:
+        """Ends the process at once; who waits for a reply gets ``EngineFailed``. May be called twice."""
+        life = self._life
+        if life is not None:
+            life.shut()
+
+    def _call(self, op: str, payload: bytes, deadline: float, ticket: int | None, fields: Mapping[str, Any]) -> Any:
+        life = self._life
+        if life is None:
+            raise self._failed("its process was not started")
+        call = _Call(ticket if ticket is not None else self.ticket())
+        ended = False
+        try:
+            if not life.begin(call):
+                ended = True
+                raise self._died(life)
+            self._send(life, {**fields, "op": op, "id": call.number}, payload)
+            until = time.monotonic() + deadline
+            while not ended:
+                reply = self._next(life, call, until, deadline)
+                ended = reply.header.get("kind") != "item"
+                yield reply
+                until = time.monotonic() + deadline
+        except (WorkerError, EngineTimeout):
+            ended = True
+            raise
+        finally:
+            if not ended:
+                self.cancel(call.number)
+            life.end(call)
+
+    def _next(self, life: _Life, call: _Call, until: float, deadline: float) -> Reply:
+        reply = self._take(life, call, until)
+        if reply is _LATE:
+            life.shut()
+            raise EngineTimeout(
+                f"{self.stage}: {self.model or self.module} gave no answer within {deadline:g} s; its process was ended",
+                stage=self.stage,
+                model=self.model,
+                hint="it is too slow for this machine or it hangs; choose a smaller model",
+            )
+        if reply is None:
+            raise self._died(life)
+        kind = reply.header.get("kind")
+        if kind == "error":
+            what = f"{reply.header.get('type')}: {reply.header.get('message')}"
+            raise WorkerError(
+                f"{self.stage}: {self.model or self.module} failed: {what}",
+                kind=str(reply.header.get("type")),
+                stage=self.stage,
+                model=self.model,
+                hint=str(reply.header.get("hint") or "the engine lives on; try again"),
+            )
+        if kind == "cancelled":
+            raise WorkerError(
+                f"{self.stage}: a call of {self.model or self.module} was cancelled",
+                kind="Cancelled", stage=self.stage, model=self.model,
+            )  # fmt: skip
+        return reply
+
+    def _take(self, life: _Life, call: _Call, until: float) -> Reply | None:
+        """The next reply, None when the process has gone, ``_LATE`` when there was none in time."""
+        while True:
+            gone = life.gone.is_set()  # before looking: what it sent before its death is still taken
+            try:
+                return call.replies.get(timeout=0.0 if gone else min(0.5, max(0.0, until - time.monotonic())))
+            except queue.Empty:
+                if gone:
+                    return None
+                if time.monotonic() >= until:
+                    return _LATE
+
+    def _send(self, life: _Life, header: Mapping[str, Any], payload: bytes = b"") -> None:
+        try:
+            life.outbox.put_nowait(encode(header, payload))
+        except queue.Full:
+            raise self._failed("its process does not take what it is sent") from None
+        except FrameError as error:
+            raise self._failed(str(error), hint="send less at once") from None
+
+    def _died(self, life: _Life) -> EngineFailed:
+        life.shut()
+        code = life.process.returncode
+        if code is not None and code < 0:
+            with contextlib.suppress(ValueError):
+                code = f"{code} ({signal.Signals(-code).name})"
+        said = life.stderr() or life.broken
+        return self._failed(
+            f"its process has died, exit status {code}" + (f"; it said: {said}" if said else ""),
+            hint="the next turn starts it again; if it dies each time, run `locara doctor`",
+        )
+
+    def _failed(self, why: str, *, hint: str = "run `locara doctor`") -> EngineFailed:
+        return EngineFailed(
+            f"{self.stage}: {self.model or self.module}: {why}", stage=self.stage, model=self.model, hint=hint
+        )
+
+
+def _environment() -> dict[str, str]:
+    """Ours, and where this package lies: the child must find the same Locara, however ours was found."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONIOENCODING": "utf-8"}
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise OSError("the child has no such pipe")
+    return pipe

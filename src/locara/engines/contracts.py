@@ -1,0 +1,230 @@
+"""What an engine must offer: a recogniser, a language model, a voice, a voice-activity detector, a speech model.
+
+What may live here: protocols and the frozen values they exchange. Engines never see a device, a session or an event.
+Each engine is loaded by name through `locara.engines.registry`, built-in and plugin alike.
+
+The rules all engines keep:
+
+* ``load()`` returns after one real inference, so that the first turn pays nothing. It raises ``StageError``.
+* Nothing blocks the event loop: native code runs in a `Lane` (a thread) or in a child process.
+* Closing an iterator, or cancelling the task that awaits, stops the work soon and leaves the engine usable.
+* ``close()`` may be called twice, and from any state; after it no thread and no process is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from locara.audio import Samples
+
+Kind = Literal["vad", "stt", "llm", "tts", "omni"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine is, as data: shown by ``session.plan`` and the command line."""
+
+    engine: str
+    model: str
+    licence: str
+    device: str = "cpu"
+    where: str = "this process"
+    streaming: bool = True
+    word_times: bool = False
+    note: str = ""
+
+
+class Engine(Protocol):
+    """What all engines have in common."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    async def load(self) -> None:
+        """Loads the weights and runs one real inference. Raises ``StageError`` and says how to mend it."""
+        ...
+
+    async def close(self) -> None:
+        """Ends every thread and process of this engine."""
+        ...
+
+
+# --- voice activity ---------------------------------------------------------------------------------------------------
+
+
+class Detector(Engine, Protocol):
+    """Voice activity. Cheap enough to be called where it stands (Silero: 0.2 ms a window)."""
+
+    @property
+    def window(self) -> int:
+        """Samples at 16 kHz that one probability is computed on."""
+        ...
+
+    def probability(self, window: Samples) -> float:
+        """How likely the last ``window`` samples, seen after those before them, are speech: 0 to 1."""
+        ...
+
+    def reset(self) -> None:
+        """Forgets the past."""
+        ...
+
+
+# --- speech to text ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was understood. ``confidence`` is 0 to 1 or None where the engine has none."""
+
+    text: str
+    confidence: float | None = None
+
+
+class Recognition(Protocol):
+    """One turn of a user being recognised, sample after sample."""
+
+    async def push(self, samples: Samples) -> str | None:
+        """The next samples (16 kHz). Returns the text so far when it has changed, else None."""
+        ...
+
+    async def settle(self) -> Transcript:
+        """The best transcript of everything pushed so far. More may be pushed and settled afterwards: the user had
+        only paused; the next transcript then covers both parts."""
+        ...
+
+    async def close(self) -> None:
+        """Ends this recognition. Never raises."""
+        ...
+
+
+class Recogniser(Engine, Protocol):
+    """Speech to text. Serves one recognition at a time per session."""
+
+    def open(self) -> Recognition:
+        """A new recognition, for a new turn."""
+        ...
+
+
+# --- language model ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model wants a tool. ``arguments`` is the decoded JSON object."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the conversation, in the shape that chat models know."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call. ``side_effects`` False means: may run for a turn that is still being decided."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    run: Callable[..., Any]
+    side_effects: bool = True
+    inline: bool = False
+    """Runs on the event loop: quick, and bound to it. Else a plain function runs in a thread, a coroutine is awaited."""
+
+
+class LanguageModel(Engine, Protocol):
+    """Text to text, token by token."""
+
+    def reply(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> AsyncIterator[str | ToolCall]:
+        """The reply to ``messages`` as pieces of text and tool calls, in order. Closing the iterator cancels."""
+        ...
+
+
+@runtime_checkable
+class BringsTools(Protocol):
+    """A language model with tools of its own (the built-in responder has timers and a memory)."""
+
+    @property
+    def tools(self) -> Sequence[Tool]: ...
+
+
+@runtime_checkable
+class Announces(Protocol):
+    """A language model that sometimes speaks unasked (a timer that rings)."""
+
+    def announcements(self) -> AsyncIterator[str]:
+        """Texts to say as soon as the floor is free."""
+        ...
+
+
+# --- text to speech ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WordMark:
+    """The characters ``start:end`` of the text begin to sound at sample ``at`` of its speech."""
+
+    at: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Speech:
+    """A piece of speech, and the words that begin in it (``at`` counts from the start of the *text's* speech)."""
+
+    samples: Samples
+    words: tuple[WordMark, ...] = field(default=())
+
+
+class Voice(Engine, Protocol):
+    """Text to speech."""
+
+    @property
+    def rate(self) -> int:
+        """Hertz of the samples it makes."""
+        ...
+
+    def speak(self, text: str) -> AsyncIterator[Speech]:
+        """The speech of ``text``, as it becomes ready. Closing the iterator cancels."""
+        ...
+
+
+# --- speech to speech -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpokenText:
+    """A piece of a reply from a model that speaks by itself: some text, some sound, or both."""
+
+    text: str = ""
+    speech: Speech | None = None
+
+
+class SpeechModel(Engine, Protocol):
+    """A model that hears and speaks (half duplex: turns are decided outside it)."""
+
+    @property
+    def rate(self) -> int: ...
+
+    async def hear(self, samples: Samples) -> None:
+        """The next samples (16 kHz) of the turn the user is in."""
+        ...
+
+    async def forget(self) -> None:
+        """Drops what was heard since the last answer: it was no turn."""
+        ...
+
+    def answer(self, history: Sequence[Message]) -> AsyncIterator[SpokenText]:
+        """The reply to what was heard. Closing the iterator cancels it; what was heard can then be answered again."""
+        ...

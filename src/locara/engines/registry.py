@@ -1,0 +1,86 @@
+"""How engines are found: by model name, through entry points, Locara's own and everybody else's by the same door.
+
+A plugin is a package with an entry point in the group ``locara.stt`` (or ``llm``, ``tts``, ``vad``, ``omni``) that names a
+function ``create(model: str, options: Mapping[str, Any])``: it returns an engine, or None if the model is not one of its
+own. ``create.models``, if it has it, lists the names for "did you mean".
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, get_args
+
+from locara.engines.contracts import Engine, Kind
+from locara.errors import EngineMissing
+
+Create = Callable[[str, Mapping[str, Any]], Engine | None]
+
+_WORDS: dict[Kind, str] = {
+    "vad": "voice activity",
+    "stt": "speech to text",
+    "llm": "language model",
+    "tts": "text to speech",
+    "omni": "end-to-end speech",
+}
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def installed(kind: Kind) -> dict[str, Create]:
+    """Engine name -> its ``create``, for every installed engine of this kind. Broken plugins raise ``EngineMissing``."""
+    found: dict[str, Create] = {}
+    for point in sorted(entry_points(group=f"locara.{kind}"), key=lambda point: point.name):
+        try:
+            found[point.name] = point.load()
+        except Exception as error:
+            raise EngineMissing(
+                f"{_WORDS[kind]}: the plugin {point.name!r} ({point.value}) cannot be imported: {error}",
+                stage=kind,
+                hint="update or uninstall the package it belongs to",
+            ) from error
+    return found
+
+
+def create(kind: Kind, model: str, options: Mapping[str, Any]) -> Engine:
+    """The engine for ``model`` (an empty name: the engine's own default). Raises ``EngineMissing``."""
+    engines = installed(kind)
+    wanted = options.get("engine")
+    for name, make in engines.items():
+        if wanted is None or wanted == name:
+            engine = make(model, options)
+            if engine is not None:
+                return engine
+    raise _missing(kind, model or str(wanted or ""), engines)
+
+
+def models(kind: Kind) -> list[str]:
+    """The model names that the installed engines of this kind know."""
+    return _names(installed(kind))
+
+
+def _names(engines: Mapping[str, Create]) -> list[str]:
+    names: list[str] = []
+    for name, make in engines.items():
+        module = __import__(make.__module__, fromlist=["MODELS"])
+        names += list(getattr(make, "models", getattr(module, "MODELS", (name,))))
+    return names
+
+
+def _missing(kind: Kind, model: str, engines: Mapping[str, Create]) -> EngineMissing:
+    if not engines:
+        return EngineMissing(
+            f"{_WORDS[kind]}: no engine of this kind is installed, so {model!r} cannot be run",
+            stage=kind,
+            model=model,
+            hint=f"install a plugin with an entry point in the group locara.{kind}; see docs/engines.md",
+        )
+    names = _names(engines)
+    near = difflib.get_close_matches(model, names, n=1)
+    known = ", ".join(names)
+    return EngineMissing(
+        f"{_WORDS[kind]}: no installed engine knows the model {model!r}",
+        stage=kind,
+        model=model,
+        hint=f"did you mean {near[0]!r}? " * bool(near) + f"Installed engines know: {known}",
+    )

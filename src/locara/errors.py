@@ -1,0 +1,83 @@
+"""Every error of Locara: one tree, a stable code each, and always a next step.
+
+What may live here: exception classes and nothing else. This is the lowest room of the house; it imports nothing.
+"""
+
+from __future__ import annotations
+
+
+class LocaraError(Exception):
+    """The root. ``str(error)`` says what and why in one sentence; ``hint`` says what to do next.
+
+    ``code`` is stable across versions and may be matched on; the sentence may change.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def explain(self) -> str:
+        """The sentence and the next step, as a person should read them."""
+        return f"{self.message}\n  -> {self.hint}" if self.hint else self.message
+
+
+class ConfigError(LocaraError):
+    """A setting, a name or a combination that cannot work."""
+
+    code = "bad-config"
+
+
+class AudioError(LocaraError):
+    """Samples or an audio file that cannot be used."""
+
+    code = "bad-audio"
+
+
+class DeviceError(LocaraError):
+    """A microphone or a speaker that cannot be opened or has gone away."""
+
+    code = "device-failed"
+
+
+class NoDevice(DeviceError):
+    """There is no sound server, or no device of the wanted kind."""
+
+    code = "no-device"
+
+
+class SessionError(LocaraError):
+    """A session used before its start, after its end, or twice."""
+
+    code = "session-state"
+
+
+class StageError(LocaraError):
+    """One stage of the conversation failed. Names the stage, the model and the cause."""
+
+    code = "stage-failed"
+
+    def __init__(self, message: str, *, stage: str, model: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.stage = stage
+        self.model = model
+
+
+class EngineMissing(StageError):
+    """No installed engine can run the model that was asked for."""
+
+    code = "engine-missing"
+
+
+class EngineFailed(StageError):
+    """An engine raised, or its process died."""
+
+    code = "engine-failed"
+
+
+class EngineTimeout(StageError):
+    """An engine did not answer before its deadline."""
+
+    code = "engine-timeout"

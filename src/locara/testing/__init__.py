@@ -1,0 +1,42 @@
+"""The deterministic rig: conversations in virtual time, with an acoustic loop and scripted or real engines.
+
+    from locara.testing import Conversation, Line, play
+
+    result = play(Conversation([Line(1.0, "what time is it")], replies=["It is noon."]))
+    assert result.texts("final-transcript") == ["what time is it"]
+
+The same conversation gives the same events, bit for bit, and ten minutes of it take seconds.
+"""
+
+from __future__ import annotations
+
+from locara.testing.clock import VirtualLoop, run
+from locara.testing.conversation import Conversation, Line, Noise, Result, play
+from locara.testing.room import Room
+from locara.testing.scripted import (
+    EnergyDetector,
+    Fault,
+    ScriptedModel,
+    ScriptedRecogniser,
+    ScriptedSpeechModel,
+    ScriptedVoice,
+    Spoken,
+)
+
+__all__ = [
+    "Conversation",
+    "EnergyDetector",
+    "Fault",
+    "Line",
+    "Noise",
+    "Result",
+    "Room",
+    "ScriptedModel",
+    "ScriptedRecogniser",
+    "ScriptedSpeechModel",
+    "ScriptedVoice",
+    "Spoken",
+    "VirtualLoop",
+    "play",
+    "run",
+]

@@ -1,0 +1,134 @@
+"""The seam behind which every form of model sits: what a brain is asked, and what it answers with.
+
+What may live here: the protocol, the deadlines, and the one way in which a brain's failures become news. The brains
+themselves are `pipeline` (recogniser, language model, voice) and `omni` (one model that hears and speaks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from locara.audio import Samples
+from locara.engines.contracts import Engine, Message, ToolCall
+from locara.errors import LocaraError, StageError
+from locara.voice.moves import Failed, Happened
+
+Post = Callable[[Happened], Awaitable[None]]
+"""Puts news into the session's inbox; waits while it is full."""
+
+Exactness = Literal["exact", "estimated", "absent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds after which a stage that does not answer has failed."""
+
+    load: float = 90.0
+    push: float = 8.0
+    """A block of audio into the recogniser."""
+    settle: float = 8.0
+    """The settled text after the end of speech."""
+    first_token: float = 20.0
+    token: float = 15.0
+    """Between two tokens."""
+    first_sound: float = 12.0
+    sound: float = 10.0
+    """Between two pieces of sound."""
+    tool: float = 60.0
+    close: float = 3.0
+
+
+class Brain(Protocol):
+    """Whatever hears the user and makes replies. Every call returns at once; what comes of it is posted as news stamped
+    with its turn or reply, so that what a cancelled engine still sends can be told from what counts."""
+
+    @property
+    def lead(self) -> Literal["session", "model"]:
+        """Who decides whose turn it is."""
+        ...
+
+    @property
+    def words(self) -> bool:
+        """Whether it gives the user's words."""
+        ...
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """Stage -> engine."""
+        ...
+
+    @property
+    def capabilities(self) -> dict[str, Exactness]:
+        """Event type -> how far it can be trusted with these engines."""
+        ...
+
+    def start(self, post: Post, output_rate: int) -> None:
+        """From now on there is an inbox and an output of this rate."""
+        ...
+
+    def listen(self, turn: int, at: int, samples: Samples) -> None:
+        """A turn is open (or goes on after a pause); ``samples`` lie at ``at`` and reach to the present."""
+        ...
+
+    def hear(self, turn: int, at: int, samples: Samples) -> None:
+        """The next block of this turn."""
+        ...
+
+    def settle(self, turn: int, revision: int) -> None:
+        """Everything said so far, as settled text."""
+        ...
+
+    def forget(self, turn: int) -> None:
+        """This turn is over."""
+        ...
+
+    def prepare(self, reply: int, turn: int, history: Sequence[Message], text: str, *, verbatim: bool) -> None:
+        """Make a reply to ``text`` (or say it, ``verbatim``); ``history`` comes before it."""
+        ...
+
+    def commit(self, reply: int) -> None:
+        """The reply counts."""
+        ...
+
+    def run_tool(self, reply: int, call: ToolCall) -> None:
+        """The tool that the reply waits for may run."""
+        ...
+
+    def played(self, reply: int, seconds: float) -> None:
+        """So much of the reply was played: a brain makes only so much sound ahead."""
+        ...
+
+    def discard(self, reply: int) -> None:
+        """Stop making this reply."""
+        ...
+
+    async def close(self) -> None:
+        """Ends every task. The engines are closed by the session."""
+        ...
+
+
+def failure(error: BaseException, stage: str, *, reply: int | None = None, turn: int | None = None) -> Failed:
+    """An exception of an engine as news that names the stage."""
+    if isinstance(error, StageError):
+        return Failed(error.stage or stage, error.code, error.message, error.hint, reply, turn)
+    if isinstance(error, LocaraError):
+        return Failed(stage, error.code, f"{stage}: {error.message}", error.hint, reply, turn)
+    if isinstance(error, TimeoutError):
+        return Failed(
+            stage,
+            "engine-timeout",
+            f"{stage}: no answer before the deadline",
+            "the engine is too slow for this machine or hangs: choose a smaller model",
+            reply,
+            turn,
+        )
+    return Failed(
+        stage,
+        "engine-failed",
+        f"{stage}: {type(error).__name__}: {error}",
+        "this is a fault of the engine or its model: see its documentation, or choose another",
+        reply,
+        turn,
+    )

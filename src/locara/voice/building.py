@@ -1,0 +1,187 @@
+"""Names in, a session out: the one place that builds. Everything that can be wrong with the names is said here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from locara.devices.contracts import Sink, Source
+from locara.engines import registry
+from locara.engines.contracts import Detector, Engine, Kind, LanguageModel, Recogniser, SpeechModel, Tool, Voice
+from locara.errors import ConfigError, EngineMissing
+from locara.voice import evidence
+from locara.voice import tools as tooling
+from locara.voice.brain import Brain, Deadlines
+from locara.voice.loop import Parts, Session
+from locara.voice.omni import OmniBrain
+from locara.voice.pipeline import PipelineBrain
+from locara.voice.state import Rules
+
+Stage = str | Mapping[str, Any] | Engine | None
+"""How a stage is named: a model's name, ``{"model": ..., other options}``, an engine object, or None for the default."""
+
+DEFAULTS: dict[Kind, str] = {"vad": "silero", "stt": "pocketsphinx", "llm": "auto", "tts": "espeak-ng"}
+"""What works offline from the installation alone."""
+
+SYSTEM = (
+    "You are a voice assistant. What you write is spoken aloud: answer in one or two short sentences, in plain words, "
+    "without lists, headings, code or emoji. If the user's words make no sense, they were probably misheard: ask."
+)
+"""What a language model is told if the app tells it nothing."""
+
+
+def session(
+    *,
+    stt: Stage = None,
+    llm: Stage = None,
+    tts: Stage = None,
+    omni: Stage = None,
+    vad: Stage = None,
+    tools: Sequence[Callable[..., Any] | Tool] = (),
+    input: str | os.PathLike[str] | Source = "default",  # noqa: A002  the contract names it so
+    output: str | os.PathLike[str] | Sink = "default",
+    patience: Literal["quick", "normal", "patient"] = "normal",
+    push_to_talk: bool = False,
+    echo: Literal["auto", "headphones", "half-duplex"] = "auto",
+    deadlines: Deadlines | None = None,
+    end_with_input: bool = False,
+) -> Session:
+    """A conversation, not started yet: use it with ``async with``.
+
+    ``stt``, ``llm``, ``tts``, ``vad``, ``omni``: a model's name, ``{"model": name, ...}`` with options (``llm`` takes
+    ``system``, ``url``), or an engine object. What is left out is what works from the installation alone; for ``llm``, a
+    model server that already runs on this machine comes first.
+    ``tools``: plain callables with type hints; one with side effects (the default) runs only for a turn that is decided.
+    ``input``, ``output``: ``"default"``, a device's name or a part of it, the path of a WAV file, ``"push"`` (see
+    ``push_audio``), ``"none"``, or a source or sink object.
+    ``patience``: how long a pause may be before the turn is over.
+    ``push_to_talk``: only the key opens a turn.
+    ``echo``: ``"headphones"`` listens while it speaks; ``"half-duplex"`` does not; ``"auto"`` is half-duplex for a
+    microphone and a speaker of this machine, because without echo cancellation it would hear itself.
+    ``end_with_input``: ends when a recording has ended and everything is said.
+
+    Raises ``ConfigError`` and ``EngineMissing`` here, ``StageError`` and ``DeviceError`` from ``start()``.
+    """
+    if patience not in evidence.PATIENCE:
+        raise ConfigError(f"patience={patience!r} is not known", hint='use "quick", "normal" or "patient"')
+    if echo not in ("auto", "headphones", "half-duplex"):
+        raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones" or "half-duplex"')
+    deadlines = deadlines or Deadlines()
+    why: dict[str, str] = {}
+    brain = _brain(stt, llm, tts, omni, tools, deadlines, why)
+    source, own_microphone = _source(input)
+    sink, own_speaker = _sink(output)
+    half_duplex = echo == "half-duplex" or (echo == "auto" and own_microphone and own_speaker)
+    return Session(
+        Parts(
+            brain=brain,
+            detector=cast(Detector, _engine("vad", vad, why)),
+            source=source,
+            sink=sink,
+            rules=Rules(patience=evidence.PATIENCE[patience], open_mic=not push_to_talk),
+            half_duplex=half_duplex,
+            microphone=own_microphone,
+            why=why,
+            deadlines=deadlines,
+            end_with_input=end_with_input,
+        )
+    )
+
+
+def _brain(
+    stt: Stage,
+    llm: Stage,
+    tts: Stage,
+    omni: Stage,
+    tools: Sequence[Callable[..., Any] | Tool],
+    deadlines: Deadlines,
+    why: dict[str, str],
+) -> Brain:
+    if omni is not None:
+        if any(stage is not None for stage in (stt, llm)):
+            raise ConfigError("omni= is one model for everything", hint="leave stt= and llm= out, or leave omni= out")
+        return OmniBrain(cast(SpeechModel, _engine("omni", omni, why)), deadlines=deadlines)
+    system = SYSTEM
+    if isinstance(llm, Mapping):
+        system = str(llm.get("system", SYSTEM))
+        if llm.get("audio_input"):
+            raise EngineMissing(
+                "a language model with audio input needs an engine for it, and none is installed yet",
+                stage="llm",
+                model=str(llm.get("model", "")),
+                hint="leave audio_input out and give an stt=...; see docs/engines.md for what is planned",
+            )
+    return PipelineBrain(
+        cast(Recogniser, _engine("stt", stt, why)),
+        cast(LanguageModel, _engine("llm", llm, why)),
+        cast(Voice, _engine("tts", tts, why)),
+        system=system,
+        tools=tuple(tooling.as_tool(one) for one in tools),
+        deadlines=deadlines,
+    )
+
+
+def _engine(kind: Kind, stage: Stage, why: dict[str, str]) -> Engine:
+    if stage is None:
+        why[kind] = "works offline from the installation alone" if kind != "llm" else ""
+        return registry.create(kind, DEFAULTS[kind], {})
+    if isinstance(stage, str):
+        why[kind] = "asked for by name"
+        return registry.create(kind, stage, {})
+    if isinstance(stage, Mapping):
+        options = dict(stage)
+        model = options.pop("model", "")
+        options.pop("system", None)
+        options.pop("audio_input", None)
+        if not isinstance(model, str):
+            raise ConfigError(f'{kind}={{"model": {model!r}}}: a model is named by a string', hint="see `plan`")
+        why[kind] = "asked for by name" if model else "the default of this stage"
+        return registry.create(kind, model or DEFAULTS.get(kind, ""), options)
+    if not hasattr(stage, "load") or not hasattr(stage, "info"):
+        raise ConfigError(
+            f"{kind}={stage!r} is no engine",
+            hint='give a model\'s name, {"model": name, ...} or an object that keeps locara.engines.contracts',
+        )
+    why[kind] = "given by the app"
+    return stage
+
+
+def _source(wanted: str | os.PathLike[str] | Source) -> tuple[Source, bool]:
+    """The source, and whether it is a microphone of this machine."""
+    if isinstance(wanted, os.PathLike) or (isinstance(wanted, str) and wanted.lower().endswith(".wav")):
+        from locara.devices.wav import WavSource
+
+        return WavSource(Path(wanted)), False
+    if isinstance(wanted, str):
+        from locara.devices import listing
+        from locara.devices.null import SilentSource
+        from locara.devices.pushed import PushedSource
+
+        if wanted == "push":
+            return PushedSource(), False
+        if wanted == "none":
+            return SilentSource(), False
+        return listing.microphone(wanted), True
+    if not hasattr(wanted, "blocks"):
+        raise ConfigError(f"input={wanted!r} is no source", hint="see locara.devices.contracts.Source")
+    return wanted, False
+
+
+def _sink(wanted: str | os.PathLike[str] | Sink) -> tuple[Sink, bool]:
+    """The sink, and whether it is a speaker of this machine."""
+    if isinstance(wanted, os.PathLike) or (isinstance(wanted, str) and wanted.lower().endswith(".wav")):
+        from locara.devices.wav import WavSink
+
+        return WavSink(Path(wanted)), False
+    if isinstance(wanted, str):
+        from locara.devices import listing
+        from locara.devices.null import NullSink
+
+        if wanted == "none":
+            return NullSink(), False
+        return listing.speaker(wanted), True
+    if not hasattr(wanted, "advance"):
+        raise ConfigError(f"output={wanted!r} is no sink", hint="see locara.devices.contracts.Sink")
+    return wanted, False

@@ -1,0 +1,234 @@
+"""One reply being made: the model thinks, clauses are cut as they come, the voice speaks them, tools wait for the commit.
+
+What may live here: the task of one reply. Two coroutines side by side, a bounded queue of clauses between them; cancelling
+the task leaves nothing behind but a tool that already acts on the world, which runs to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from locara.audio import Resampler, Samples, silence
+from locara.engines.contracts import LanguageModel, Message, Speech, Tool, ToolCall, Voice
+from locara.errors import EngineFailed
+from locara.gate.mouth import lead_of
+from locara.voice.brain import Deadlines, Post, failure
+from locara.voice.clauses import Clauses
+from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Wanted
+from locara.voice.speakable import Speakable, Spoken
+
+AHEAD_SECONDS = 8.0
+"""Sound that is made ahead of what was played. Enough to never run dry, little to throw away at a barge-in."""
+
+MAX_TOOL_ROUNDS = 8
+"""A model that calls tools more often in one reply goes round in circles."""
+
+_CLAUSES_WAITING = 32
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What a reply is made with."""
+
+    llm: LanguageModel
+    tts: Voice
+    tools: Sequence[Tool]
+    deadlines: Deadlines
+
+
+class Making:
+    """The making of reply ``reply``. ``text`` is what is said verbatim, or None to ask the model with ``messages``."""
+
+    def __init__(
+        self,
+        reply: int,
+        engines: Engines,
+        post: Post,
+        output_rate: int,
+        *,
+        messages: Sequence[Message] = (),
+        text: str | None = None,
+    ) -> None:
+        self.reply = reply
+        self._engines = engines
+        self._post = post
+        self._rate = output_rate
+        self._messages = list(messages)
+        self._text = text
+        self._clauses: asyncio.Queue[str | None] = asyncio.Queue(_CLAUSES_WAITING)
+        self._results: dict[str, asyncio.Future[Any]] = {}
+        self._made = 0.0
+        self._played = 0.0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._trouble: tuple[BaseException, str] | None = None
+        self.task = asyncio.create_task(self._run(), name=f"reply-{reply}")
+
+    def played(self, seconds: float) -> None:
+        """So much of it was played."""
+        self._played = seconds
+        self._set_room()
+
+    def tool_result(self, call: ToolCall, result: Any) -> None:
+        """The tool that this reply waits for has its result."""
+        waiting = self._results.get(call.id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(result)
+
+    def _set_room(self) -> None:
+        if self._made - self._played < AHEAD_SECONDS:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    async def _run(self) -> None:
+        thinking = asyncio.create_task(self._think(), name=f"think-{self.reply}")
+        try:
+            await self._speak()
+        except Exception as error:  # any engine, any fault: it becomes an event that names the stage
+            self._trouble = self._trouble or (error, "tts")
+        finally:
+            thinking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await thinking
+        if self._trouble is not None:
+            error_, stage = self._trouble
+            await self._post(failure(error_, stage, reply=self.reply))
+        else:
+            await self._post(Finished(self.reply))
+
+    # --- thinking -----------------------------------------------------------------------------------------------------
+
+    async def _think(self) -> None:
+        splitter = Clauses()
+        try:
+            if self._text is not None:
+                await self._told(splitter, self._text)
+            else:
+                await self._ask(splitter)
+        except Exception as error:  # what was thought so far is still said; then the failure is told
+            self._trouble = (error, "llm")
+        for clause in splitter.flush():
+            await self._clauses.put(clause)
+        await self._clauses.put(None)
+
+    async def _ask(self, splitter: Clauses) -> None:
+        for _ in range(MAX_TOOL_ROUNDS):
+            said, calls = await self._round(splitter)
+            if not calls:
+                return
+            self._messages.append(Message("assistant", said, tool_calls=tuple(calls)))
+            for call in calls:
+                result = await self._use(call)
+                self._messages.append(Message("tool", _as_json(result), tool_call_id=call.id))
+        raise EngineFailed(
+            f"llm: the model asked for tools {MAX_TOOL_ROUNDS} times in one reply",
+            stage="llm",
+            hint="look at what the tools answer: the model does not seem to understand it",
+        )
+
+    async def _round(self, splitter: Clauses) -> tuple[str, list[ToolCall]]:
+        said = ""
+        calls: list[ToolCall] = []
+        deadlines = self._engines.deadlines
+        stream = self._engines.llm.reply(tuple(self._messages), self._engines.tools)
+        async for item in _each(stream, first=deadlines.first_token, then=deadlines.token):
+            if isinstance(item, ToolCall):
+                calls.append(item)
+            else:
+                said += item
+                await self._told(splitter, item)
+        return said, calls
+
+    async def _told(self, splitter: Clauses, text: str) -> None:
+        if not text:
+            return
+        await self._post(Told(self.reply, text))
+        for clause in splitter.push(text):
+            await self._clauses.put(clause)
+
+    async def _use(self, call: ToolCall) -> Any:
+        tool = next((one for one in self._engines.tools if one.name == call.name), None)
+        if tool is None:
+            names = ", ".join(one.name for one in self._engines.tools) or "none"
+            return {"error": f"there is no tool {call.name!r}; there are: {names}"}
+        self._results[call.id] = asyncio.get_running_loop().create_future()
+        await self._post(Wanted(self.reply, call, tool.side_effects))
+        # No deadline here: the wait is for the turn's commit; the tool itself has one, and so has the whole reply.
+        return await self._results[call.id]
+
+    # --- speaking -----------------------------------------------------------------------------------------------------
+
+    async def _speak(self) -> None:
+        speakable = Speakable()
+        start = 0
+        unspoken = 0
+        while (clause := await self._clauses.get()) is not None:
+            end = start + len(clause)
+            spoken = speakable.push(clause)
+            if spoken.text.strip():
+                await self._post(ClauseReady(self.reply))
+                await self._speak_clause(clause, spoken, start, end, opens_at=unspoken)
+                unspoken = end
+            start = end
+
+    async def _speak_clause(self, clause: str, spoken: Spoken, start: int, end: int, *, opens_at: int) -> None:
+        voice, deadlines = self._engines.tts, self._engines.deadlines
+        resampler = Resampler(voice.rate, self._rate)
+        opens = True
+        stream = voice.speak(spoken.text)
+        async for speech in _each(stream, first=deadlines.first_sound, then=deadlines.sound):
+            words = _words_in_reply(speech, spoken, start, self._rate / voice.rate)
+            samples = resampler.push(speech.samples)
+            await self._sound(Chunk(samples, opens_at, end, words, opens, False, clause if opens else ""))
+            opens = False
+            await self._room.wait()
+        tail = resampler.push(silence(0), last=True)
+        await self._sound(Chunk(tail, opens_at, end, (), opens, True, clause if opens else ""))
+
+    async def _sound(self, chunk: Chunk) -> None:
+        self._made += chunk.samples.size / self._rate
+        self._set_room()
+        await self._post(Sounded(self.reply, _with_lead(chunk)))
+
+
+def _with_lead(chunk: Chunk) -> Chunk:
+    samples: Samples = chunk.samples
+    return Chunk(samples, chunk.start, chunk.end, chunk.words, chunk.opens, chunk.closes, chunk.text, lead_of(samples))
+
+
+def _words_in_reply(speech: Speech, spoken: Spoken, start: int, ratio: float) -> tuple[tuple[int, int], ...]:
+    """Word marks as (sample of the clause at the output's rate, end of the word in the reply's text)."""
+    return tuple((round(word.at * ratio), start + spoken.original(word.end)) for word in speech.words)
+
+
+async def _each(stream: AsyncIterator[T], *, first: float, then: float) -> AsyncIterator[T]:
+    """The items of ``stream``, each with a deadline; closes it whatever happens."""
+    deadline = first
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(deadline):
+                    item = await anext(stream)
+            except StopAsyncIteration:
+                return
+            yield item
+            deadline = then
+    finally:
+        close: Callable[[], Awaitable[None]] | None = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _as_json(result: Any) -> str:
+    try:
+        return json.dumps(result, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return json.dumps(str(result), ensure_ascii=False)

@@ -1,0 +1,313 @@
+"""What can happen to a conversation, and what can be done about it: the words the turn machine speaks.
+
+What may live here: frozen values, nothing that acts. ``Happened`` goes in, ``Effect`` comes out; see `turns`.
+Positions are samples at ``RATE`` on the session's clock, except where a name says *played* or *chunk*: those count
+samples at the output's rate, from the first sample of the reply.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from locara.audio import Samples
+from locara.engines.contracts import ToolCall
+from locara.voice.events import Event
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """A piece of a reply's sound.
+
+    ``start:end`` are the characters of the reply that the whole clause says; ``words`` are (sample in the clause, end of
+    the word in the reply) for each word that begins in this clause, as far as the voice told; ``lead`` is how many of
+    these samples are too quiet to be heard (all of them: ``lead == samples.size``).
+    """
+
+    samples: Samples
+    start: int = 0
+    end: int = 0
+    words: tuple[tuple[int, int], ...] = ()
+    opens: bool = False
+    closes: bool = False
+    text: str = ""
+    lead: int = 0
+
+
+# --- what can happen --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A block of ``n`` samples was heard. This is the clock. ``probability``: of speech. ``loud_until``: where the last
+    sound above the room's floor ended."""
+
+    n: int
+    probability: float
+    loud_until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """The recogniser's text for a turn. ``settled``: it covers everything said so far and will not change by itself."""
+
+    turn: int
+    revision: int
+    text: str
+    settled: bool
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A piece of the reply's text."""
+
+    reply: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseReady:
+    """A clause of the reply is complete and on its way to the voice."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sounded:
+    """A piece of the reply's sound is ready."""
+
+    reply: int
+    chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The reply needs a tool before it can go on."""
+
+    reply: int
+    call: ToolCall
+    side_effects: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRan:
+    """A tool has given its result."""
+
+    reply: int
+    turn: int
+    call: ToolCall
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The reply is complete: no more text, no more sound."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A stage failed. It concerns a reply, a turn, or (both None) the session."""
+
+    stage: str
+    code: str
+    message: str
+    hint: str = ""
+    reply: int | None = None
+    turn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """``played`` samples of the reply have left the output. ``audible_at``: when, on the session's clock, the first one
+    that can be heard did."""
+
+    reply: int
+    played: int
+    audible_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The user wrote instead of speaking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """The app (or a timer) wants something said as soon as the floor is free."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """The app stops the assistant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Muted:
+    """The microphone was muted: what was being said ends here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """Push to talk: the key is down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Push to talk: the key is up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The session ends. ``reason`` goes into ``session-end``."""
+
+    reason: str = "stopped"
+
+
+Happened = (
+    Heard | Understood | Told | ClauseReady | Sounded | Wanted | ToolRan | Finished | Failed | Played | Typed | Say
+    | Interrupt | Muted | Pressed | Released | Stop
+)  # fmt: skip
+
+
+# --- what can be done -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Recognise this turn, from sample ``start`` on (what was already given is not given twice)."""
+
+    turn: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Give the newest block to this turn's recognition."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Ask for the settled text of everything said so far."""
+
+    turn: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Nothing more is wanted of this turn's recognition."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Make a reply to ``text``; nothing of it is heard and no tool with side effects runs before ``Commit``.
+    ``verbatim``: ``text`` itself is what to say."""
+
+    reply: int
+    turn: int
+    text: str
+    verbatim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Stop making this reply. ``wasted``: it had been prepared for nothing."""
+
+    reply: int
+    wasted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """This reply counts now: the turn it answers is decided."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Run this tool for this reply."""
+
+    reply: int
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Hand this piece to the output."""
+
+    reply: int
+    chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Duck:
+    """Lower the output: somebody may be speaking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Stand still at the exact sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Full level again, from the exact sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hush:
+    """Fade out now and throw away what was not played of this reply."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Tell the app."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Into the history: what the user said, or what of the reply was heard. ``cut``: the reply was interrupted there."""
+
+    turn: int
+    role: str
+    text: str
+    cut: bool = False
+    unheard: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RememberTool:
+    """Into the history: a tool was called, and this came of it."""
+
+    turn: int
+    call: ToolCall
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The conversation is over."""
+
+    reason: str
+
+
+Effect = (
+    Listen | Feed | Settle | Forget | Prepare | Discard | Commit | RunTool | Play | Duck | Hold | GoOn | Hush | Emit
+    | Remember | RememberTool | End
+)  # fmt: skip

@@ -1,0 +1,167 @@
+"""One model that hears and speaks, behind the same `Brain` seam: turns, barge-in and history stay ours (half duplex).
+
+A model that leads its own turns (full duplex) is another brain with ``lead = "model"``; it needs nothing new in `session`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Literal
+
+from locara.audio import Resampler, Samples, silence
+from locara.engines.contracts import Engine, Message, SpeechModel, SpokenText, ToolCall
+from locara.errors import EngineFailed
+from locara.gate.mouth import lead_of
+from locara.voice.brain import Deadlines, Exactness, Post, failure
+from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Understood
+
+
+class OmniBrain:
+    """A `SpeechModel` as a brain. It gives no transcript of the user unless a recogniser stands beside it."""
+
+    lead: Literal["session"] = "session"
+    words = False
+
+    def __init__(self, model: SpeechModel, *, deadlines: Deadlines | None = None) -> None:
+        self._model = model
+        self._deadlines = deadlines or Deadlines()
+        self._heard: deque[Samples | tuple[int, int]] = deque()
+        self._fed_until = 0
+        self._wake = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._post: Post | None = None
+        self._rate = 24_000
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """Stage -> engine."""
+        return {"omni": self._model}
+
+    @property
+    def capabilities(self) -> dict[str, Exactness]:
+        """No user transcript; where in the text a barge-in came is estimated."""
+        return {
+            "partial-transcript": "absent",
+            "final-transcript": "absent",
+            "llm-token": "exact",
+            "audio-chunk": "exact",
+            "turn-end": "exact",
+            "barge-in": "estimated",
+            "error": "exact",
+        }
+
+    def start(self, post: Post, output_rate: int) -> None:
+        """Begins to feed the model."""
+        self._post = post
+        self._rate = output_rate
+        self._tasks["hear"] = asyncio.create_task(self._feed(), name="omni-hear")
+
+    def listen(self, turn: int, at: int, samples: Samples) -> None:
+        """The beginning of a turn, or its continuation."""
+        self.hear(turn, at, samples)
+
+    def hear(self, turn: int, at: int, samples: Samples) -> None:
+        """The next samples of the turn; none is given twice."""
+        samples = samples[max(0, self._fed_until - at) :]
+        self._fed_until = max(self._fed_until, at + samples.size)
+        if samples.size:
+            self._heard.append(samples)
+            self._wake.set()
+
+    def settle(self, turn: int, revision: int) -> None:
+        """There are no words to wait for; but what was heard has to be in the model first."""
+        self._heard.append((turn, revision))
+        self._wake.set()
+
+    def forget(self, turn: int) -> None:
+        """The turn is over; if it was answered, `prepare` has taken it."""
+
+    def prepare(self, reply: int, turn: int, history: Sequence[Message], text: str, *, verbatim: bool) -> None:
+        """Asks for the answer to what was heard."""
+        name = f"reply-{reply}"
+        self._tasks[name] = asyncio.create_task(self._answer(reply, history, text, verbatim), name=name)
+        self._tasks[name].add_done_callback(lambda _: self._tasks.pop(name, None))
+
+    def commit(self, reply: int) -> None:
+        """Nothing to do."""
+
+    def run_tool(self, reply: int, call: ToolCall) -> None:
+        """Speech models have no tools yet."""
+
+    def played(self, reply: int, seconds: float) -> None:
+        """The model makes its sound at its own pace."""
+
+    def discard(self, reply: int) -> None:
+        """Stops the answer."""
+        task = self._tasks.get(f"reply-{reply}")
+        if task is not None:
+            task.cancel()
+
+    async def close(self) -> None:
+        """Ends every task."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._deadlines.close)
+
+    async def _feed(self) -> None:
+        assert self._post is not None
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._heard:
+                item = self._heard.popleft()
+                if isinstance(item, tuple):
+                    await self._post(Understood(item[0], item[1], "", settled=True))
+                    continue
+                try:
+                    async with asyncio.timeout(self._deadlines.push):
+                        await self._model.hear(item)
+                except Exception as error:
+                    await self._post(failure(error, "omni"))
+
+    async def _answer(self, reply: int, history: Sequence[Message], text: str, verbatim: bool) -> None:
+        assert self._post is not None
+        try:
+            if verbatim:
+                raise EngineFailed(
+                    f"omni: {self._model.info.model} cannot say a given text",
+                    stage="omni",
+                    hint="use a pipeline with a tts=... to have texts said",
+                )
+            asked = [*history, Message("user", text)] if text else list(history)
+            await self._speak(reply, asked)
+        except Exception as error:
+            await self._post(failure(error, "omni", reply=reply))
+        else:
+            await self._post(Finished(reply))
+
+    async def _speak(self, reply: int, history: Sequence[Message]) -> None:
+        assert self._post is not None
+        resampler = Resampler(self._model.rate, self._rate)
+        stream = self._model.answer(history)
+        end = 0
+        opens = True
+        deadline = self._deadlines.first_sound
+        while True:
+            try:
+                async with asyncio.timeout(deadline):
+                    part: SpokenText = await anext(stream)
+            except StopAsyncIteration:
+                break
+            deadline = self._deadlines.sound
+            if part.text:
+                end += len(part.text)
+                await self._post(Told(reply, part.text))
+            if part.speech is not None:
+                if opens:
+                    await self._post(ClauseReady(reply))
+                samples = resampler.push(part.speech.samples)
+                chunk = Chunk(samples, 0, end, (), opens, False, part.text, lead_of(samples))
+                await self._post(Sounded(reply, chunk))
+                opens = False
+        tail = resampler.push(silence(0), last=True)
+        await self._post(Sounded(reply, Chunk(tail, 0, end, (), opens, True, "", lead_of(tail))))

@@ -1,0 +1,160 @@
+"""The pipeline: a recogniser, a language model and a voice behind the `Brain` seam.
+
+What may live here: which task serves which turn and which reply. The work itself is in `recognising` and `making`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from locara.audio import Samples
+from locara.engines.contracts import BringsTools, Engine, LanguageModel, Message, Recogniser, Tool, ToolCall, Voice
+from locara.voice import tools as tooling
+from locara.voice.brain import Deadlines, Exactness, Post
+from locara.voice.making import Engines, Making
+from locara.voice.moves import ToolRan
+from locara.voice.recognising import Recognising
+
+
+class PipelineBrain:
+    """Speech to text, text to text, text to speech."""
+
+    lead: Literal["session"] = "session"
+    words = True
+
+    def __init__(
+        self,
+        stt: Recogniser,
+        llm: LanguageModel,
+        tts: Voice,
+        *,
+        system: str = "",
+        tools: Sequence[Tool] = (),
+        deadlines: Deadlines | None = None,
+    ) -> None:
+        self._stt = stt
+        self._system = system
+        self._engines = Engines(llm, tts, tuple(tools), deadlines or Deadlines())
+        self._recognising: dict[int, Recognising] = {}
+        self._making: dict[int, Making] = {}
+        self._turn_of: dict[int, int] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._post: Post | None = None
+        self._rate = 24_000
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """Stage -> engine."""
+        return {"stt": self._stt, "llm": self._engines.llm, "tts": self._engines.tts}
+
+    @property
+    def capabilities(self) -> dict[str, Exactness]:
+        """With word times the heard text is exact, else it is estimated from each clause's length."""
+        exact: Exactness = "exact"
+        return {
+            "partial-transcript": exact if self._stt.info.streaming else "absent",
+            "final-transcript": exact,
+            "llm-token": exact,
+            "audio-chunk": exact,
+            "turn-end": exact,
+            "barge-in": exact if self._engines.tts.info.word_times else "estimated",
+            "error": exact,
+        }
+
+    def start(self, post: Post, output_rate: int) -> None:
+        """Where news goes, and at what rate sound is made. The engines are loaded now, so their own tools are known."""
+        llm = self._engines.llm
+        if isinstance(llm, BringsTools):
+            self._engines = replace(self._engines, tools=(*llm.tools, *self._engines.tools))
+        self._post = post
+        self._rate = output_rate
+
+    # --- hearing ------------------------------------------------------------------------------------------------------
+
+    def listen(self, turn: int, at: int, samples: Samples) -> None:
+        """Begins, or goes on, recognising this turn."""
+        if turn not in self._recognising:
+            assert self._post is not None
+            self._recognising[turn] = Recognising(turn, self._stt, self._post, self._engines.deadlines)
+            self._keep(self._recognising[turn].task)
+        self._recognising[turn].push(at, samples)
+
+    def hear(self, turn: int, at: int, samples: Samples) -> None:
+        """The next block of this turn."""
+        if turn in self._recognising:
+            self._recognising[turn].push(at, samples)
+
+    def settle(self, turn: int, revision: int) -> None:
+        """Asks for the settled text."""
+        if turn in self._recognising:
+            self._recognising[turn].settle(revision)
+
+    def forget(self, turn: int) -> None:
+        """Ends the recognition of this turn."""
+        recognising = self._recognising.pop(turn, None)
+        if recognising is not None:
+            recognising.finish()
+
+    # --- answering ----------------------------------------------------------------------------------------------------
+
+    def prepare(self, reply: int, turn: int, history: Sequence[Message], text: str, *, verbatim: bool) -> None:
+        """Starts making a reply."""
+        assert self._post is not None
+        self._turn_of[reply] = turn
+        if verbatim:
+            making = Making(reply, self._engines, self._post, self._rate, text=text)
+        else:
+            messages = [Message("system", self._system)] if self._system else []
+            messages += [*history, Message("user", text)]
+            making = Making(reply, self._engines, self._post, self._rate, messages=messages)
+        self._making[reply] = making
+        self._keep(making.task)
+
+    def commit(self, reply: int) -> None:
+        """Nothing to do: the turn machine lets tools run by itself."""
+
+    def played(self, reply: int, seconds: float) -> None:
+        """Makes room for more sound."""
+        if reply in self._making:
+            self._making[reply].played(seconds)
+
+    def discard(self, reply: int) -> None:
+        """Cancels the making of this reply."""
+        making = self._making.pop(reply, None)
+        self._turn_of.pop(reply, None)
+        if making is not None:
+            making.task.cancel()
+
+    def run_tool(self, reply: int, call: ToolCall) -> None:
+        """Runs a tool to its end, even if its reply ends before."""
+        self._keep(
+            asyncio.create_task(self._run_tool(reply, self._turn_of.get(reply, 0), call), name=f"tool-{call.name}")
+        )
+
+    async def _run_tool(self, reply: int, turn: int, call: ToolCall) -> None:
+        tool = next(one for one in self._engines.tools if one.name == call.name)
+        result: Any = await tooling.run(tool, call.arguments, self._engines.deadlines.tool)
+        assert self._post is not None
+        await self._post(ToolRan(reply, turn, call, result))
+        making = self._making.get(reply)
+        if making is not None:
+            making.tool_result(call, result)
+
+    # --- ending -------------------------------------------------------------------------------------------------------
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def close(self) -> None:
+        """Ends every task and waits for it."""
+        tasks = list(self._running)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._engines.deadlines.close)
+        self._recognising.clear()
+        self._making.clear()

@@ -1,0 +1,129 @@
+"""One turn being recognised: a task that feeds the recogniser as fast as it can take, and asks it when asked.
+
+What may live here: the way of the user's sound into a recogniser, its bound, its deadline and its second chance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import numpy as np
+
+from locara.audio import RATE, Samples
+from locara.engines.contracts import Recogniser, Recognition
+from locara.voice.brain import Deadlines, Post, failure
+from locara.voice.moves import Understood
+
+KEEP_SECONDS = 30.0
+"""Sound of the turn that is kept for a second chance after a failure."""
+
+BEHIND_SECONDS = 60.0
+"""A recogniser that is this far behind is too slow for this machine."""
+
+
+class Recognising:
+    """The recognition of one turn. ``push`` and ``settle`` only take note; the task does the work in their order."""
+
+    def __init__(self, turn: int, recogniser: Recogniser, post: Post, deadlines: Deadlines) -> None:
+        self._turn = turn
+        self._recogniser = recogniser
+        self._post = post
+        self._deadlines = deadlines
+        self._todo: deque[Samples | int] = deque()
+        self._behind = 0
+        self._wake = asyncio.Event()
+        self._done = False
+        self._said: deque[Samples] = deque()
+        self._said_samples = 0
+        self._revision = 0
+        self._fed_until = 0
+        self._broken = False
+        self.task = asyncio.create_task(self._run(), name=f"recognise-{turn}")
+
+    def push(self, at: int, samples: Samples) -> None:
+        """Samples that lie at ``at`` on the session's clock; what was given before is not given twice."""
+        samples = samples[max(0, self._fed_until - at) :]
+        self._fed_until = max(self._fed_until, at + samples.size)
+        if samples.size == 0:
+            return
+        if self._behind > BEHIND_SECONDS * RATE:
+            return  # the deadline of `push` has long spoken; memory stays bounded
+        self._todo.append(samples)
+        self._behind += samples.size
+        self._wake.set()
+
+    def settle(self, revision: int) -> None:
+        """Asks for the settled text of everything pushed so far."""
+        self._todo.append(revision)
+        self._wake.set()
+
+    def finish(self) -> None:
+        """Nothing more is wanted; ends the task."""
+        self._done = True
+        self.task.cancel()
+
+    async def _run(self) -> None:
+        recognition: Recognition | None = None
+        try:
+            while not self._done:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._todo:
+                    try:
+                        recognition = await self._next(recognition)
+                    except Exception as error:  # any engine, any fault: it becomes an event that names the stage
+                        self._broken = True
+                        await self._drop(recognition)
+                        recognition = None
+                        await self._post(failure(error, "stt", turn=self._turn))
+        finally:
+            await self._drop(recognition)
+
+    async def _next(self, recognition: Recognition | None) -> Recognition | None:
+        item = self._todo.popleft()
+        if isinstance(item, int):
+            return await self._settle(recognition, item)
+        blocks = [item]
+        while self._todo and not isinstance(self._todo[0], int):
+            more = self._todo.popleft()
+            assert not isinstance(more, int)
+            blocks.append(more)
+        samples = np.concatenate(blocks)
+        self._behind -= samples.size
+        self._keep(samples)
+        if self._broken:
+            return None  # told once; the next settle tries again from the beginning
+        recognition = recognition or self._recogniser.open()
+        async with asyncio.timeout(self._deadlines.push):
+            text = await recognition.push(samples)
+        if text is not None:
+            await self._post(Understood(self._turn, self._revision, text, settled=False))
+        return recognition
+
+    async def _settle(self, recognition: Recognition | None, revision: int) -> Recognition:
+        if recognition is None:
+            recognition = self._recogniser.open()
+            if self._said:
+                async with asyncio.timeout(self._deadlines.settle):
+                    await recognition.push(np.concatenate(self._said))
+            self._broken = False
+        async with asyncio.timeout(self._deadlines.settle):
+            got = await recognition.settle()
+        await self._post(Understood(self._turn, revision, got.text, settled=True, confidence=got.confidence))
+        self._revision = revision + 1
+        return recognition
+
+    def _keep(self, samples: Samples) -> None:
+        self._said.append(samples)
+        self._said_samples += samples.size
+        while self._said_samples > KEEP_SECONDS * RATE and len(self._said) > 1:
+            self._said_samples -= self._said.popleft().size
+
+    async def _drop(self, recognition: Recognition | None) -> None:
+        if recognition is not None:
+            try:
+                async with asyncio.timeout(self._deadlines.close):
+                    await recognition.close()
+            except Exception as error:  # closing what already failed; the first failure was the news
+                await self._post(failure(error, "stt"))

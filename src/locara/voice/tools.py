@@ -1,0 +1,99 @@
+"""Tools: plain Python callables with type hints, as the model sees them, and how one of them is run.
+
+A tool acts on the world unless it says otherwise: ``@voice.tool(side_effects=False)`` lets it run for a turn that is
+still being decided. The description is the docstring, the parameters come from the type hints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from locara.engines.contracts import Tool
+from locara.engines.lane import real_work
+from locara.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MARK = "_locara_side_effects"
+_SIMPLE: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+def tool(function: F | None = None, *, side_effects: bool = True) -> Any:
+    """Marks a callable as a tool. ``side_effects=False``: it only looks, and may run before the turn is decided."""
+
+    def mark(inner: F) -> F:
+        setattr(inner, _MARK, side_effects)
+        return inner
+
+    return mark if function is None else mark(function)
+
+
+def as_tool(function: Callable[..., Any] | Tool) -> Tool:
+    """A callable as the model sees it. Raises ``ConfigError`` where a parameter has no usable type."""
+    if isinstance(function, Tool):
+        return function
+    name = getattr(function, "__name__", "")
+    if not callable(function) or not name.isidentifier():
+        raise ConfigError(f"{function!r} is not a tool", hint="pass plain functions with type hints as tools=[...]")
+    hints = typing.get_type_hints(function)
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise ConfigError(
+                f"tool {name}: parameter {parameter.name} cannot be given by name",
+                hint="a tool takes named parameters with type hints",
+            )
+        properties[parameter.name] = _schema(hints.get(parameter.name, str), f"{name}({parameter.name})")
+        if parameter.default is parameter.empty:
+            required.append(parameter.name)
+    return Tool(
+        name=name,
+        description=inspect.getdoc(function) or name.replace("_", " "),
+        parameters={"type": "object", "properties": properties, "required": required},
+        run=function,
+        side_effects=getattr(function, _MARK, True),
+    )
+
+
+def _schema(hint: Any, where: str) -> dict[str, Any]:
+    if hint in _SIMPLE:
+        return {"type": _SIMPLE[hint]}
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (list, Sequence, tuple) and arguments:
+        return {"type": "array", "items": _schema(arguments[0], where)}
+    if origin in (dict, Mapping) or hint is dict:
+        return {"type": "object"}
+    if origin is typing.Literal:
+        return {"enum": list(arguments)}
+    if origin in (typing.Union, types.UnionType):
+        rest = [one for one in arguments if one is not type(None)]
+        if len(rest) == 1:
+            return _schema(rest[0], where)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return {"enum": [member.value for member in hint]}
+    raise ConfigError(
+        f"tool {where}: the type {hint!r} cannot be described to a model",
+        hint="use str, int, float, bool, list[...], dict, Literal[...] or an Enum",
+    )
+
+
+async def run(tool_: Tool, arguments: Mapping[str, Any], deadline: float) -> Any:
+    """What the tool gives back; a failure is a result too, for the model to read."""
+    try:
+        async with asyncio.timeout(deadline):
+            if inspect.iscoroutinefunction(tool_.run):
+                return await tool_.run(**arguments)
+            if tool_.inline:
+                return tool_.run(**arguments)
+            with real_work():
+                return await asyncio.to_thread(tool_.run, **arguments)
+    except TimeoutError:
+        return {"error": f"{tool_.name} gave no result within {deadline:g} s"}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}

@@ -1,0 +1,405 @@
+"""Whose turn is it: ``receive(state, happened) -> (state, effects)``. Pure; the clock is the samples that were heard.
+
+What may live here, and in `replies` and `overlap`: decisions. No I/O, no clock, no thread: these files import none
+(checked). The tables in `state` say which moves exist; the functions here decide which one is made.
+
+What holds whatever happens (``tests/voice/test_turns_properties.py``): at most one active reply; one end for each reply
+and each turn; nothing of a reply after its end; every state is left by a deadline; a turn without words ends with an
+event; what is played is what was made, sample for sample; a reply that is not committed is never heard and runs no tool
+with side effects.
+"""
+
+from __future__ import annotations
+
+from locara.audio import RATE, samples_in
+from locara.voice import events, evidence, overlap, replies
+from locara.voice.evidence import Clause
+from locara.voice.moves import (
+    ClauseReady,
+    Effect,
+    End,
+    Failed,
+    Feed,
+    Finished,
+    Forget,
+    Happened,
+    Heard,
+    Interrupt,
+    Listen,
+    Muted,
+    Played,
+    Pressed,
+    Released,
+    Remember,
+    Say,
+    Settle,
+    Sounded,
+    Stop,
+    Told,
+    ToolRan,
+    Typed,
+    Understood,
+    Wanted,
+)
+from locara.voice.state import Assistant, On, State, Turn, User
+from locara.voice.step import Step
+
+MAX_SAYINGS = 16
+"""Texts that wait for a free floor; more are refused with an error event."""
+
+_PREROLL = samples_in(evidence.PREROLL_SECONDS)
+_ONSET = samples_in(evidence.ONSET_SECONDS)
+_PAUSE = samples_in(evidence.PAUSE_SECONDS)
+_HANGOVER = samples_in(evidence.HANGOVER_SECONDS)
+_HINT = samples_in(evidence.HINT_SECONDS)
+_DISTURBED = samples_in(evidence.DISTURBED_SECONDS)
+_MAX_TURN = samples_in(evidence.MAX_TURN_SECONDS)
+
+
+def receive(state: State, happened: Happened) -> tuple[State, tuple[Effect, ...]]:
+    """What becomes of the conversation, and what to do in the world, now that this has happened."""
+    if state.ended:
+        return state, ()
+    step = Step(state)
+    _take_in(step, happened)
+    if step.s.turn is not None or step.s.reply is not None or step.s.sayings:
+        _draw_conclusions(step)
+    return step.s, tuple(step.effects)
+
+
+def _take_in(step: Step, happened: Happened) -> None:
+    match happened:
+        case Heard():
+            _heard(step, happened)
+        case Played():
+            replies.played(step, happened)
+        case Understood():
+            _understood(step, happened)
+        case Told() | ClauseReady() | Sounded() | Wanted() | Finished():
+            replies.grew(step, happened)
+        case ToolRan():
+            replies.tool_ran(step, happened)
+        case Failed():
+            _failed(step, happened)
+        case _:
+            _asked(step, happened)
+
+
+def _asked(step: Step, happened: Happened) -> None:
+    match happened:
+        case Typed():
+            _typed(step, happened.text)
+        case Say():
+            _say(step, happened.text)
+        case Interrupt():
+            _interrupt(step)
+        case Muted():
+            if step.s.user in (User.TALKING, User.PAUSING):
+                replies.drop_unheard(step)
+                overlap.dismiss(step, "muted")
+        case Pressed():
+            _pressed(step)
+        case Released():
+            if step.s.turn is not None and step.s.turn.held:
+                step.in_turn(held=False, released_at=step.s.now)
+        case Stop():
+            _stop(step, happened.reason)
+
+
+def _draw_conclusions(step: Step) -> None:
+    """What follows from what is known now, whatever it was that changed. Each is a no-op where nothing follows."""
+    overlap.settle(step)
+    replies.end_if_played_out(step)
+    _consider(step)
+    replies.commit_if_due(step)
+    replies.end_if_played_out(step)
+    _say_next(step)
+
+
+# --- hearing ----------------------------------------------------------------------------------------------------------
+
+
+def _heard(step: Step, heard: Heard) -> None:
+    s = step.s
+    voice = heard.probability >= (evidence.VOICE_OFF if s.voice else evidence.VOICE_ON)
+    run = s.run + heard.n if voice == s.voice else heard.n
+    step.set(now=s.now + heard.n, voice=voice, run=run, probability=heard.probability)
+    if voice and s.assistant is Assistant.SPEAKING and (s.rules.open_mic or s.turn is not None):
+        overlap.duck(step)
+    match s.user:
+        case User.QUIET:
+            if voice and run >= _ONSET and s.rules.open_mic:
+                _open_turn(step, On.VOICE, began=step.s.now - run)
+        case User.TALKING:
+            _heard_talking(step, heard)
+        case User.PAUSING:
+            _heard_pausing(step)
+        case User.YIELDED:
+            _heard_yielded(step)
+    replies.watch(step)
+
+
+def _open_turn(step: Step, why: On, *, began: int, held: bool = False) -> None:
+    s = step.s
+    turn = Turn(s.last_turn + 1, began, s.now, held=held, voiced=s.run if s.voice else 0)
+    step.set(turn=turn, last_turn=turn.id)
+    step.user(why)
+    step.do(Listen(turn.id, max(0, began - _PREROLL)))
+    step.tell(events.SpeechStart, turn.id, probability=s.probability)
+
+
+def _heard_talking(step: Step, heard: Heard) -> None:
+    s = step.s
+    turn = step.in_turn(voiced=step.turn.voiced + (heard.n if s.voice else 0))
+    step.do(Feed(turn.id))
+    if s.voice and s.run >= _DISTURBED:
+        replies.drop_unheard(step)  # they really go on: what was prepared answers half of it
+    if turn.released_at is not None:
+        if s.now >= turn.released_at + samples_in(s.rules.tail_seconds):
+            step.in_turn(speech_end=_between(turn.began, heard.loud_until, s.now), reason="released")
+            _settle_and_decide(step)
+    elif s.now - turn.began >= _MAX_TURN:
+        step.in_turn(speech_end=s.now, reason="too-long", held=False)
+        _settle_and_decide(step)
+    elif not turn.held and not s.voice and s.run >= _PAUSE:
+        # Voice activity lets go late; where the sound itself ended is the honest end of speech.
+        last_voice = s.now - s.run
+        step.in_turn(speech_end=_between(max(turn.began, last_voice - _HANGOVER), heard.loud_until, last_voice))
+        step.user(On.SILENCE)
+        step.tell(events.SpeechEnd, turn.id, probability=s.probability)
+
+
+def _heard_pausing(step: Step) -> None:
+    s, turn = step.s, step.turn
+    if s.voice and s.run >= _ONSET:
+        _go_on_talking(step, On.VOICE)
+    elif not turn.asked:
+        step.do(Feed(turn.id))
+        if s.now - turn.speech_end >= _HINT:
+            _settle(step)
+
+
+def _heard_yielded(step: Step) -> None:
+    s, turn = step.s, step.turn
+    if s.voice and s.run >= _ONSET and not turn.typed and s.rules.open_mic:
+        _go_on_talking(step, On.VOICE)
+    elif turn.decided_at is not None and s.now - turn.decided_at >= samples_in(s.rules.reply_seconds):
+        _overdue(step)
+
+
+def _go_on_talking(step: Step, why: On) -> None:
+    """The user had only paused: the same turn, and a new revision of it if its words had been asked for."""
+    s, turn = step.s, step.turn
+    turn = step.in_turn(
+        revision=turn.revision + (1 if turn.asked else 0),
+        asked=False,
+        settled=False,
+        decided_at=None,
+        released_at=None,
+        understood_at=None,
+        reason="complete",
+        voiced=turn.voiced + (s.run if s.voice else 0),
+    )
+    step.user(why)
+    step.do(Listen(turn.id, max(0, s.now - (s.run if s.voice else 0) - _PREROLL)))
+    step.tell(events.SpeechStart, turn.id, probability=s.probability)
+
+
+def _settle(step: Step) -> None:
+    turn = step.in_turn(asked=True)
+    step.do(Settle(turn.id, turn.revision))
+
+
+def _settle_and_decide(step: Step) -> None:
+    _settle(step)
+    _decide(step)
+
+
+def _decide(step: Step) -> None:
+    step.in_turn(decided_at=step.s.now)
+    step.user(On.DECIDED)
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def _understood(step: Step, got: Understood) -> None:
+    turn = step.s.turn
+    if turn is None or (got.turn, got.revision) != (turn.id, turn.revision) or turn.typed:
+        return
+    if turn.settled and not got.settled:
+        return
+    if got.text != turn.text:
+        step.tell(events.PartialTranscript, turn.id, text=got.text, revision=turn.revision)
+    step.in_turn(text=got.text, confidence=got.confidence)
+    if got.settled:
+        step.in_turn(settled=True, understood_at=step.s.now)
+
+
+def _consider(step: Step) -> None:
+    """Is the turn over, and what can be prepared for it meanwhile?"""
+    s, turn = step.s, step.s.turn
+    if turn is None or turn.over or s.user not in (User.PAUSING, User.YIELDED):
+        return
+    if turn.settled:
+        if s.rules.words and not evidence.words_of(turn.text):
+            replies.drop_unheard(step)
+            overlap.dismiss(step, "no-words")
+            return
+        _prepare(step, turn)
+    if s.user is User.PAUSING:
+        silence = (s.now - turn.speech_end) / RATE
+        if silence >= evidence.silence_needed(turn.text if turn.settled else None, s.rules.patience):
+            _decide(step)
+
+
+def _prepare(step: Step, turn: Turn) -> None:
+    reply = step.s.reply
+    if reply is not None and not reply.committed and not evidence.same_words(reply.answers, turn.text):
+        replies.drop_unheard(step)
+    waits = step.s.user is User.PAUSING and evidence.ending(turn.text) is Clause.HANGING
+    if step.s.assistant is Assistant.IDLE and not waits:
+        replies.begin(step, turn.id, turn.text)
+
+
+# --- what the app asks for --------------------------------------------------------------------------------------------
+
+
+def _typed(step: Step, text: str) -> None:
+    if not text.strip():
+        return
+    replies.drop_unheard(step)
+    if step.s.turn is not None:
+        overlap.dismiss(step, "replaced", rejected=bool(step.s.turn.text))
+    if step.s.reply is not None:
+        overlap.taken(step)
+    now = step.s.now
+    turn = Turn(
+        step.s.last_turn + 1,
+        now,
+        now,
+        text=text.strip(),
+        asked=True,
+        settled=True,
+        understood_at=now,
+        decided_at=now,
+        reason="typed",
+        typed=True,
+    )
+    step.set(turn=turn, last_turn=turn.id)
+    step.user(On.TYPED)
+
+
+def _say(step: Step, text: str) -> None:
+    if not text.strip():
+        return
+    if len(step.s.sayings) >= MAX_SAYINGS:
+        message = f"{MAX_SAYINGS} texts already wait to be said, so this one was refused"
+        hint = "wait for the assistant's turn-end before saying more"
+        step.tell(events.Error, None, code="too-many-sayings", stage="say", message=message, hint=hint)
+        return
+    step.set(sayings=(*step.s.sayings, text.strip()))
+
+
+def _say_next(step: Step) -> None:
+    s = step.s
+    if s.ended or not s.sayings or s.user is not User.QUIET or s.assistant is not Assistant.IDLE or s.voice:
+        return
+    step.set(sayings=s.sayings[1:], last_turn=s.last_turn + 1)
+    replies.begin(step, step.s.last_turn, s.sayings[0], verbatim=True)
+
+
+def _interrupt(step: Step) -> None:
+    step.set(sayings=())
+    if step.s.reply is not None and step.s.reply.committed:
+        replies.end(step, "cancelled", On.TAKEN)
+    elif step.s.user is User.YIELDED:
+        replies.drop_unheard(step)
+        _close_without_reply(step, "cancelled")
+
+
+def _close_without_reply(step: Step, reason: str) -> None:
+    """The turn ends and nobody answers, but what the user said is not lost."""
+    turn = step.turn
+    if not evidence.words_of(turn.text):
+        overlap.dismiss(step, reason, rejected=False)
+        return
+    step.user(On.DISMISSED)
+    step.set(turn=None)
+    step.do(Forget(turn.id))
+    step.tell(events.FinalTranscript, turn.id, text=turn.text, confidence=turn.confidence)
+    step.do(Remember(turn.id, "user", turn.text))
+    replies.end_of_turn(step, turn, reason)
+
+
+def _pressed(step: Step) -> None:
+    if step.s.reply is not None and step.s.reply.committed:
+        overlap.taken(step)
+    if step.s.user is User.QUIET:
+        _open_turn(step, On.PRESS, began=step.s.now, held=True)
+    elif not step.turn.typed:
+        if step.s.user is not User.TALKING:
+            _go_on_talking(step, On.PRESS)
+        step.in_turn(held=True, released_at=None)
+
+
+# --- failing and stopping ---------------------------------------------------------------------------------------------
+
+
+def _failed(step: Step, failure: Failed) -> None:
+    reply, turn = step.s.reply, step.s.turn
+    if failure.reply is not None:
+        if reply is not None and reply.id == failure.reply:
+            replies.failed(step, failure)
+    elif failure.turn is None:
+        replies.tell_failure(step, failure, None)
+    elif turn is not None and turn.id == failure.turn:
+        _turn_failed(step, failure)
+
+
+def _turn_failed(step: Step, failure: Failed) -> None:
+    """The recogniser failed. While the user still speaks there is time to begin again (the brain does, at the next
+    pause); after that, half understood beats not at all, and without a word the turn ends."""
+    turn = step.turn
+    replies.tell_failure(step, failure, turn.id)
+    if step.s.user is User.TALKING or turn.settled:
+        return
+    if evidence.words_of(turn.text):
+        step.in_turn(asked=True, settled=True, understood_at=step.s.now)
+        return
+    replies.drop_unheard(step)
+    overlap.dismiss(step, "failed", rejected=False)
+
+
+def _overdue(step: Step) -> None:
+    """A decided turn that got no sound in time."""
+    turn, reply = step.turn, step.s.reply
+    if reply is not None and reply.committed:
+        return  # another reply still speaks; this turn waits for it
+    stage = "reply" if turn.settled else "stt"
+    failure = Failed(
+        stage,
+        "engine-timeout",
+        f"{stage}: nothing came within {step.s.rules.reply_seconds:g} s of the end of the turn",
+        "choose a smaller model, or look whether the engine still runs",
+    )
+    if reply is not None:
+        replies.failed(step, failure)
+        return
+    replies.tell_failure(step, failure, turn.id)
+    _close_without_reply(step, "failed")
+
+
+def _stop(step: Step, reason: str) -> None:
+    step.set(sayings=())
+    replies.drop_unheard(step)
+    if step.s.reply is not None:
+        replies.end(step, "stopped", On.TAKEN)
+    if step.s.turn is not None:
+        _close_without_reply(step, "stopped")
+    step.set(ended=True)
+    step.do(End(reason))
+
+
+def _between(low: int, value: int, high: int) -> int:
+    return max(low, min(value, high))
