@@ -22,6 +22,9 @@ RATE = 16_000
 BLOCK = 320
 """Samples at ``RATE`` handled at once: 20 ms, the block of every sound server and of WebRTC."""
 
+_FLUSH = 32
+"""Samples of silence that push the last sound out of a resampler."""
+
 FLOOR_DBFS = -120.0
 """What digital silence is called, in dB relative to full scale: the log of zero is of no use to anyone."""
 
@@ -126,6 +129,8 @@ class Resampler:
         """The next block at the new rate; may be shorter or longer than the ratio says, never in sum. ``last`` flushes."""
         if self._converter is None:
             return samples
+        if last and samples.size == 0:
+            samples = silence(_FLUSH)  # the library flushes nothing after nothing
         out: Samples = self._converter.process(samples, self._ratio, end_of_input=last)
         return np.ascontiguousarray(out, dtype=np.float32)
 

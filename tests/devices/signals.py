@@ -18,7 +18,7 @@ def noise(seconds: float, rate: int) -> Samples:
     hertz = np.fft.rfftfreq(round(seconds * rate), 1 / rate)
     spectrum[(hertz < 300) | (hertz > 3000)] = 0
     sound = np.fft.irfft(spectrum, round(seconds * rate))
-    return (0.5 * sound / np.abs(sound).max()).astype(np.float32)
+    return np.asarray(0.5 * sound / np.abs(sound).max(), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +38,14 @@ def find(sound: Samples, recording: Samples) -> Found:
     piece = recording[at : at + sound.size].astype(np.float64)
     norm = float(np.linalg.norm(piece) * np.linalg.norm(sound.astype(np.float64)))
     return Found(at, abs(float(np.dot(piece, sound[: piece.size]))) / norm if norm else 0.0)
+
+
+def share_found(sound: Samples, recording: Samples, rate: int) -> float:
+    """How much of ``sound`` is in ``recording``, 0 to 1: the share of its pieces of 50 ms that are there unharmed, where
+    they should be or, after a gap, up to a second later."""
+    piece, begins = rate // 20, find(sound, recording).at
+    found = 0
+    for at in range(0, sound.size - piece + 1, piece):
+        near = recording[max(0, begins + at - rate) : begins + at + rate]
+        found += find(sound[at : at + piece], near).likeness > 0.9
+    return found / (sound.size // piece)

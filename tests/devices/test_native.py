@@ -34,7 +34,7 @@ def test_a_call_that_hangs_is_given_up_and_its_late_result_is_handed_over() -> N
         return "device"
 
     async def call() -> None:
-        with pytest.raises(DeviceError, match="opening it did not end within 0.05 s"):
+        with pytest.raises(DeviceError, match=r"opening it did not end within 0\.05 s"):
             await off_loop(work, deadline=0.05, what="opening it", late=late)
 
     asyncio.run(call())

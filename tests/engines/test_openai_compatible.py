@@ -1,4 +1,4 @@
-"""The client for OpenAI-compatible servers, against a real server on loopback; its parsers, against any bytes."""
+"""The client for OpenAI-compatible servers, against a real server on loopback."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ import json
 import socket
 import time
 from collections.abc import Callable, Coroutine
-from itertools import count, pairwise
+from itertools import count
 from typing import Any
 
 import pytest
 from chat_server import Answer, ChatServer, Request, event, fails, models, says, streams  # type: ignore[import-not-found]
-from hypothesis import given
-from hypothesis import strategies as st
 
-from locara.engines import local_servers
+from locara.engines.chat_settings import understand
 from locara.engines.contracts import Message, Tool, ToolCall
-from locara.engines.openai_compatible import Calls, Events, OpenAICompatible, WithoutThoughts, create, understand
-from locara.errors import ConfigError, EngineFailed, EngineTimeout, LocaraError, SessionError
+from locara.engines.openai_compatible import OpenAICompatible, create
+from locara.errors import EngineFailed, EngineTimeout, LocaraError, SessionError
 
 HELLO = [Message("user", "Hello")]
 
@@ -74,43 +72,6 @@ def error_of(chat: Answer, listed: Answer | None = None, **options: Any) -> Loca
 def test_a_name_that_is_no_address_is_left_to_other_engines() -> None:
     assert create("qwen2.5-3b-instruct-q4", {}) is None
     assert create("", {"temperature": 1}) is None
-
-
-def test_address_and_model_can_be_given_in_three_ways() -> None:
-    for name, options in [
-        ("http://127.0.0.1:8080/v1#m", {}),
-        ("m", {"url": "http://127.0.0.1:8080/v1/"}),
-        ("http://127.0.0.1:8080/v1/chat/completions", {"model": "m"}),
-    ]:
-        settings = understand(name, options)
-        assert settings is not None
-        assert (settings.url, settings.model) == ("http://127.0.0.1:8080/v1", "m")
-
-
-def test_an_address_without_a_path_gets_v1() -> None:
-    settings = understand("http://localhost:11434", {})
-    assert settings is not None
-    assert (settings.url, settings.model) == ("http://localhost:11434/v1", "")
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "word"),
-    [
-        ("m", {"url": "ftp://x"}, "address"),
-        ("http://", {}, "address"),
-        ("http://h:99999/v1", {}, "address"),
-        ("http://h/v1?x=1", {}, "address"),
-        ("http://h/v1", {"temprature": 1}, "temprature"),
-        ("http://h/v1", {"timeout": 0}, "timeout"),
-        ("http://h/v1", {"timeout": float("nan")}, "timeout"),
-        ("http://h/v1", {"max_tokens": "many"}, "max_tokens"),
-        ("http://h/v1", {"api_key": "a\nb"}, "api_key"),
-    ],
-)
-def test_an_option_that_cannot_work_is_named(name: str, options: dict[str, Any], word: str) -> None:
-    with pytest.raises(ConfigError, match=word) as caught:
-        create(name, options)
-    assert caught.value.hint
 
 
 def test_keys_and_passwords_are_not_shown() -> None:
@@ -413,157 +374,3 @@ def test_a_server_without_a_chat_model_says_what_to_do(listed: Answer) -> None:
         assert "ollama pull" in caught.value.hint
 
     talk(says("x"), use, listed, name="auto")
-
-
-# --- finding servers --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LOCARA_LLM_URL", raising=False)
-    monkeypatch.delenv("LOCARA_NO_SERVERS", raising=False)
-
-
-def find(*listed: Answer | None) -> tuple[local_servers.LocalServer | None, list[int]]:
-    """What is found where servers with these lists run, the first preferred; None is a closed port."""
-
-    async def run() -> tuple[local_servers.LocalServer | None, list[int]]:
-        servers = [ChatServer(says("x"), one) for one in listed if one is not None]
-        for server in servers:
-            await server.__aenter__()
-        running = iter(servers)
-        ports = [closed_port() if one is None else next(running).port for one in listed]
-        try:
-            return await local_servers.find(0.5, [(port, f"server {i}") for i, port in enumerate(ports)]), ports
-        finally:
-            for server in servers:
-                await server.__aexit__(None, None, None)
-
-    return asyncio.run(run())
-
-
-def test_the_preferred_server_with_a_chat_model_is_found() -> None:
-    found, ports = find(None, models("bge-m3"), models("bge-m3", "qwen", "llama"), models("other"))
-    assert found == local_servers.LocalServer("server 2", f"http://127.0.0.1:{ports[2]}/v1", ("qwen", "llama"))
-
-
-def test_a_server_is_called_what_it_calls_itself() -> None:
-    found, _ = find(models("qwen", owner="vllm"))
-    assert found is not None
-    assert found.name == "vLLM"
-
-
-@pytest.mark.parametrize(
-    "listed",
-    [
-        Answer(body=[b"<html>It works!</html>"], content_type="text/html"),
-        fails(200, {"data": [{"id": "x"}]}),
-        fails(200, {"object": "list", "data": [{"id": 3}]}),
-        fails(200, {"object": "list", "data": None}),
-        fails(401, {"object": "list", "data": [{"id": "x"}]}),
-        fails(307, b"", "Location: http://127.0.0.1:1/\r\n"),
-        Answer(body=[b"x" * 65536] * 40),
-        Answer(body=[3.0]),
-        Answer(body=[b"{"], cut=True),
-    ],
-)
-def test_something_else_on_the_port_is_not_taken_for_a_server(listed: Answer) -> None:
-    began = time.perf_counter()
-    assert find(listed)[0] is None
-    assert time.perf_counter() - began < 2.0
-
-
-def test_nothing_is_found_where_nothing_runs() -> None:
-    assert find(None, None)[0] is None
-
-
-def test_the_search_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCARA_NO_SERVERS", "1")
-    monkeypatch.setenv("LOCARA_LLM_URL", "http://127.0.0.1:9/v1#m")
-    assert find(models("qwen"))[0] is None
-
-
-def test_an_address_in_the_environment_takes_the_place_of_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCARA_LLM_URL", "http://127.0.0.1:9/v1#m")
-    assert find(models("qwen"))[0] == local_servers.LocalServer("LOCARA_LLM_URL", "http://127.0.0.1:9/v1", ("m",))
-    monkeypatch.setenv("LOCARA_LLM_URL", f"http://127.0.0.1:{closed_port()}")
-    found, _ = find(models("qwen"))
-    assert found is not None
-    assert found.url.endswith("/v1")
-    assert found.models == ()
-
-
-@pytest.mark.parametrize(
-    ("url", "local"),
-    [
-        ("http://127.0.0.1:1/v1", True),
-        ("http://127.8.8.8", True),
-        ("http://[::1]:1/v1", True),
-        ("http://LOCALHOST:1", True),
-        ("http://0.0.0.0:1", True),
-        ("http://192.168.1.4", False),
-        ("http://localhost.example.com", False),
-        ("http://127.0.0.1.example.com", False),
-    ],
-)
-def test_loopback_is_told_from_elsewhere(url: str, local: bool) -> None:
-    assert local_servers.is_loopback(url) is local
-
-
-def test_chat_models_are_told_by_name() -> None:
-    speech = ["text-embedding-3", "bge-m3:latest", "jina-reranker", "tts-1", "openai/whisper-large", "gte-small"]
-    chat = ["qwen2.5:3b", "llama-3.2-3b", "gpt-oss:20b", "Phi-4", "settler", "attstral"]
-    assert local_servers.chat_models([*speech, *chat]) == tuple(chat)
-
-
-# --- the parsers ------------------------------------------------------------------------------------------------------
-
-
-def pieces_of(draw_cuts: list[int], whole: bytes) -> list[bytes]:
-    cuts = sorted({cut % (len(whole) + 1) for cut in draw_cuts} | {0, len(whole)})
-    return [whole[a:b] for a, b in pairwise(cuts)]
-
-
-@given(
-    st.lists(st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), min_size=1), max_size=5),
-    st.sampled_from(["\n", "\r\n", "\r"]),
-    st.lists(st.integers(0, 10_000), max_size=12),
-)
-def test_events_do_not_depend_on_how_the_bytes_are_cut(data: list[str], newline: str, cuts: list[int]) -> None:
-    whole = "".join(f": note{newline}data: {one}{newline}{newline}" for one in data).encode()
-    events = Events()
-    found = [one for block in pieces_of(cuts, whole) for one in events.push(block)]
-    assert [*found, *events.flush()] == data
-
-
-def test_an_event_without_end_is_refused() -> None:
-    events = Events()
-    endless = (one for _ in range(100) for one in events.push(b"x" * 100_000))
-    with pytest.raises(ValueError, match="more in one event"):
-        list(endless)
-
-
-@given(
-    st.lists(st.tuples(st.booleans(), st.text("ab<>/think \n", max_size=12)), max_size=6),
-    st.lists(st.integers(0, 10_000), max_size=12),
-)
-def test_thoughts_do_not_depend_on_how_the_text_is_cut(parts: list[tuple[bool, str]], cuts: list[int]) -> None:
-    text = "".join(f"<think>{part}</think>" if thought else part for thought, part in parts)
-    whole, pieces = WithoutThoughts(), WithoutThoughts()
-    expected = whole.push(text) + whole.flush()
-    cut = [block.decode() for block in pieces_of(cuts, text.encode())]
-    assert "".join(map(pieces.push, cut)) + pieces.flush() == expected
-    assert "<think>" not in expected
-
-
-def test_calls_with_one_index_for_all_are_told_apart_by_their_ids() -> None:
-    calls = Calls()
-    calls.add([{"index": 0, "id": "a", "function": {"name": "f", "arguments": {"x": 1}}}])
-    calls.add([{"index": 0, "id": "b", "function": {"name": "f", "arguments": "{}"}}])
-    calls.add([{"function": {"name": "g", "arguments": ""}}, {"function": {"name": "h"}}, "noise"])
-    assert list(calls.decoded(count(1))) == [
-        ToolCall("a", "f", {"x": 1}),
-        ToolCall("b", "f", {}),
-        ToolCall("call_1", "g", {}),
-        ToolCall("call_2", "h", {}),
-    ]

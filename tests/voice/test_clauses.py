@@ -126,6 +126,7 @@ def test_what_belongs_together_is_never_cut(whole: str, size: int) -> None:
         ('Yes. "Stop!" he said. "Go."', ["Yes.", ' "Stop!" he said.', ' "Go."']),
         ("Steps:\n\n1. Open it.\n2. Close it.\n", ["Steps:", "\n\n1. Open it.", "\n2. Close it.", "\n"]),
         ("Yes.\n- One\n- Two", ["Yes.", "\n- One", "\n- Two"]),
+        ("Yes. One two three four, five six.", ["Yes.", " One two three four, five six."]),
         ("Yes. One two, three four five, six.", ["Yes.", " One two, three four five,", " six."]),
         ("Yes.\r\nOne", ["Yes.", "\r\nOne"]),
         ("Really?! I did.", ["Really?!", " I did."]),

@@ -147,6 +147,11 @@ def test_marks_whose_pair_is_in_another_clause_are_not_read() -> None:
     assert [voice.push(one).text for one in clauses] == ["This is very", "important and the", "docs say"]
 
 
+def test_signs_that_mean_something_at_the_beginning_of_a_line_stay_within_it() -> None:
+    voice = Speakable()
+    assert [voice.push(one).text for one in ["Five is", " > four", "\n> So it is"]] == ["Five is", "> four", "So it is"]
+
+
 # --- the way back -----------------------------------------------------------------------------------------------------
 
 
@@ -172,6 +177,12 @@ def test_a_word_made_from_a_sign_lies_within_the_sign() -> None:
     start = spoken.text.index("percent")
     assert spoken.original(start) == "Only 5% of it".index("%")
     assert spoken.original(start + len("percent")) == "Only 5% of it".index(" of")
+
+
+def test_a_word_made_from_a_unit_begins_after_its_number() -> None:
+    spoken = speakable("Up to 2000 km away")
+    assert spoken.original(spoken.text.index("kilometers")) == "Up to 2000 km away".index(" km")
+    assert spoken.original(spoken.text.index("000")) == "Up to 2000 km away".index("000")
 
 
 def test_the_end_of_what_is_spoken_is_the_end_of_the_clause() -> None:

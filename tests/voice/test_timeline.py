@@ -75,6 +75,11 @@ def test_what_was_said_and_answered_stands_under_the_lanes() -> None:
     assert words(root, "partial") == []
 
 
+def test_tokens_that_end_in_a_blank_keep_it_between_the_words() -> None:
+    tokens = [LlmToken(t=1.4, turn=1, text=text) for text in ("It's ", "two ", "forty ", "two.")]
+    assert words(parsed(picture(list(tokens))), "said") == ["It's two forty two."]
+
+
 def test_a_turn_that_never_became_final_shows_its_partial_words() -> None:
     root = parsed(picture([PartialTranscript(t=1.0, turn=1, text="so the thing", revision=0)]))
     assert words(root, "partial") == ["so the thing"]

@@ -51,7 +51,9 @@ class Automatic:
                 return
         elif server is None:
             self.why = "no model server answers on this machine (Ollama, LM Studio, llama-server, vLLM were looked for)"
-        built_in = responder.create("built-in", self._options)
+        # A temperature or a limit of tokens means nothing to it; only what it knows is passed on.
+        known = {name: value for name, value in self._options.items() if name in responder.OPTIONS}
+        built_in = responder.create("built-in", known)
         assert built_in is not None
         await built_in.load()
         self._chosen = built_in

@@ -199,7 +199,7 @@ class Child:
                 "there is no Python interpreter to start it with", hint="run Locara from a normal Python"
             )
         # -P: a file that lies in the working folder must not be taken for a library.
-        command = [sys.executable, "-P", "-X", "faulthandler", "-m", self.module, *self._arguments]
+        command = [sys.executable, "-P", "-m", self.module, *self._arguments]
         call = _Call(0)
         try:
             life = _Life(command, _environment())

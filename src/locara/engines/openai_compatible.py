@@ -1,37 +1,32 @@
 """A language model behind any OpenAI-compatible server: Ollama, llama-server, LM Studio, vLLM, or one elsewhere.
 
-What may live here: this client, and the pure parsers of what such servers send (server-sent events, thinking text, tool
-calls in fragments). Finding a server is the business of `local_servers`. Every wait has a deadline; closing a reply
-closes its connection, which is how these servers are told to stop generating.
+What may live here: this client. What it is told stands in `chat_settings`, what it sends and gets is `chat_wire`'s, and
+finding a server is the business of `local_servers`. Every wait has a deadline; closing a reply closes its connection,
+which is how these servers are told to stop generating.
 """
 
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import difflib
-import io
 import itertools
 import json
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from locara.engines.chat_settings import Settings, understand
+from locara.engines.chat_wire import Calls, Events, WithoutThoughts, message_json, reason_in, tool_json
 from locara.engines.contracts import EngineInfo, LanguageModel, Message, Tool, ToolCall
 from locara.engines.lane import real_work
 from locara.engines.local_servers import chat_models, is_loopback, model_ids
-from locara.errors import ConfigError, EngineFailed, EngineTimeout, SessionError
+from locara.errors import EngineFailed, EngineTimeout, SessionError
 
 if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
-_KNOWN = ("url", "model", "api_key", "temperature", "max_tokens", "timeout", "gap_timeout", "load_timeout")
-_NO_NAME = ("", "auto", "openai-compatible")
-_LIMIT = 4 << 20  # characters of one event or bytes of one answer; nobody's reply is longer
-_CALLS = 64
 _ASK_SECONDS = 5.0  # for short answers: the list of models, the text of an error
 _CLOSE_SECONDS = 2.0
 _AFTER_END_SECONDS = 1.0  # a server that never closes its finished reply
@@ -47,20 +42,6 @@ _HINTS = {
 _IDLE_SECONDS = 3.0  # shorter than the 5 s after which uvicorn, Node and llama-server drop an idle connection
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What `create` understood. Times in seconds; ``model`` is empty when the server shall choose."""
-
-    url: str
-    model: str = ""
-    api_key: str = field(default="", repr=False)
-    temperature: float | None = None
-    max_tokens: int | None = None
-    first: float = 20.0
-    gap: float = 10.0
-    load: float = 120.0
-
-
 def create(model: str, options: Mapping[str, Any]) -> LanguageModel | None:
     """The engine for ``http://host:port/v1`` or ``http://host:port/v1#model-name``, or for any name with a ``url`` option;
     None when the name is not for this engine.
@@ -71,38 +52,6 @@ def create(model: str, options: Mapping[str, Any]) -> LanguageModel | None:
     """
     settings = understand(model, options)
     return None if settings is None else OpenAICompatible(settings)
-
-
-def understand(model: str, options: Mapping[str, Any]) -> Settings | None:
-    """Name and options as `Settings`, checked. None when they name no server."""
-    where: Any = model if _is_address(model) else options.get("url")
-    if where is None:
-        return None
-    if not isinstance(where, str) or not _is_address(where):
-        raise ConfigError(f"llm: url={where!r} is no address", hint='write it like url="http://127.0.0.1:11434/v1"')
-    for name in options:
-        close = difflib.get_close_matches(name, _KNOWN, 1, 0.8)
-        if name not in _KNOWN and close:
-            raise ConfigError(f"llm: there is no option {name!r}", hint=f"did you mean {close[0]!r}?")
-    address, _, fragment = where.partition("#")
-    given = options.get("model")
-    chosen = fragment or (given if isinstance(given, str) and not _is_address(given) else "")
-    if not chosen and not _is_address(model):
-        chosen = model
-    key = options.get("api_key") or ""
-    if not isinstance(key, str) or not key.isascii() or any(char.isspace() or not char.isprintable() for char in key):
-        raise ConfigError("llm: api_key has characters no key has", hint="pass the key as one string without spaces")
-    most = _number(options, "max_tokens", None)
-    return Settings(
-        url=_base(address),
-        model="" if chosen in _NO_NAME else chosen,
-        api_key=key,
-        temperature=_number(options, "temperature", None, zero=True),
-        max_tokens=None if most is None else max(1, int(most)),
-        first=_number(options, "timeout", 20.0) or 20.0,
-        gap=_number(options, "gap_timeout", 10.0) or 10.0,
-        load=_number(options, "load_timeout", 120.0) or 120.0,
-    )
 
 
 class OpenAICompatible:
@@ -153,11 +102,11 @@ class OpenAICompatible:
 
         Raises ``EngineTimeout`` and ``EngineFailed``, both after what has been received so far was yielded.
         """
-        payload: dict[str, Any] = {"messages": [_message(one) for one in messages]}
+        payload: dict[str, Any] = {"messages": [message_json(one) for one in messages]}
         if self._settings.max_tokens is not None:
             payload["max_tokens"] = self._settings.max_tokens
         if tools:
-            payload["tools"] = [_tool(one) for one in tools]
+            payload["tools"] = [tool_json(one) for one in tools]
         thoughts = WithoutThoughts()
         calls = Calls()
         async with contextlib.aclosing(self._deltas(payload, self._settings.first)) as deltas:
@@ -259,7 +208,7 @@ class OpenAICompatible:
         except ValueError:
             raise self._failed("sent an event that is not JSON", "look at the server's log") from None
         if isinstance(event, Mapping) and event.get("error"):
-            raise self._failed(f"failed during its reply: {_reason(data)}", "look at the server's log")
+            raise self._failed(f"failed during its reply: {reason_in(data)}", "look at the server's log")
         choices = event.get("choices") if isinstance(event, Mapping) else None
         if choices is not None and not isinstance(choices, list):
             raise self._failed("sent an event with choices that are no list", "is this an OpenAI-compatible server?")
@@ -284,7 +233,7 @@ class OpenAICompatible:
         text = (await self._wait(_beginning(response), _ASK_SECONDS, "for the text of its error")).decode(
             "utf-8", "replace"
         )
-        why = f"answered {status}" + (f": {reason}" if (reason := _reason(text)) else "")
+        why = f"answered {status}" + (f": {reason}" if (reason := reason_in(text)) else "")
         if status == 503 and "loading" in text.lower():
             return _StillLoading(f"llm: {self._shown} is still loading its model", stage="llm", model=self._model)
         if status in (400, 404):
@@ -352,167 +301,6 @@ class _StillLoading(EngineFailed):
     """The server is up, its model is not."""
 
 
-# --- what servers send (pure) -----------------------------------------------------------------------------------------
-
-
-class Events:
-    """Server-sent events out of blocks of bytes cut anywhere. ``whole``: the body is one JSON text instead, from a server
-    that does not stream."""
-
-    def __init__(self, *, whole: bool = False) -> None:
-        decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
-        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)  # CR, LF and CRLF all end a line
-        self._whole = whole
-        self._line: list[str] = []
-        self._data: list[str] = []
-        self._held = 0
-
-    def push(self, block: bytes) -> Iterator[str]:
-        """The data of each event that is now complete. Raises ``ValueError`` past 4 million characters."""
-        text = self._decoder.decode(block)
-        self._held += len(text)
-        if self._held > _LIMIT:
-            raise ValueError("sent more in one event than a reply can be")
-        *ended, rest = [text] if self._whole else text.split("\n")
-        for line in ended:
-            yield from self._take("".join((*self._line, line)))
-            self._line.clear()
-        self._line.append(rest)
-        if ended:
-            self._held = len(rest) + sum(map(len, self._data))
-
-    def flush(self) -> Iterator[str]:
-        """What the end of the stream completes."""
-        rest = "".join((*self._line, self._decoder.decode(b"", True)))
-        if self._whole:
-            yield rest
-            return
-        yield from self._take(rest)
-        yield from self._take("")
-
-    def _take(self, line: str) -> Iterator[str]:
-        if not line:
-            if self._data:
-                yield "\n".join(self._data)
-                self._data.clear()
-            return
-        name, _, value = line.partition(":")
-        if name == "data":
-            self._data.append(value.removeprefix(" "))
-        elif name == "error":  # llama-server's own kind of event
-            self._data.append(f'{{"error":{value}}}')
-
-
-class WithoutThoughts:
-    """Leaves out ``<think>...</think>`` from a text that comes in pieces cut anywhere."""
-
-    _TAGS = ("<think>", "</think>", "<thinking>", "</thinking>")
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._thinking = False
-        self._after = False  # the blank lines after a thought belong to it
-
-    def push(self, piece: str) -> str:
-        """What can be said of the text so far; what may be the beginning of a tag is held back."""
-        self._held += piece
-        out = ""
-        while True:
-            found = [(at, tag) for tag in self._TAGS if (at := self._held.find(tag)) >= 0]
-            if not found:
-                break
-            at, tag = min(found)
-            out += self._said(self._held[:at])
-            self._held = self._held[at + len(tag) :]
-            self._thinking = not tag.startswith("</")
-            self._after = True
-        start = self._held.rfind("<")
-        keep = (
-            start if start >= 0 and any(tag.startswith(self._held[start:]) for tag in self._TAGS) else len(self._held)
-        )
-        out += self._said(self._held[:keep])
-        self._held = self._held[keep:]
-        return out
-
-    def flush(self) -> str:
-        """The rest, when nothing more comes."""
-        rest, self._held = self._said(self._held), ""
-        return rest
-
-    def _said(self, text: str) -> str:
-        if self._thinking:
-            return ""
-        if self._after:
-            text = text.lstrip()
-            self._after = not text
-        return text
-
-
-class Calls:
-    """Joins the fragments in which tool calls are streamed."""
-
-    def __init__(self) -> None:
-        self._slots: list[dict[str, Any]] = []
-
-    def add(self, fragments: Any) -> None:
-        """``fragments``: the ``tool_calls`` of one delta, of whatever a server may send."""
-        for fragment in fragments if isinstance(fragments, list) else ():
-            if not isinstance(fragment, Mapping):
-                continue
-            function = fragment.get("function")
-            function = function if isinstance(function, Mapping) else {}
-            slot = self._slot(fragment.get("index"), str(fragment.get("id") or ""), str(function.get("name") or ""))
-            arguments = function.get("arguments")
-            slot["arguments"] += json.dumps(arguments) if isinstance(arguments, Mapping) else str(arguments or "")
-
-    def decoded(self, numbers: Iterator[int]) -> Iterator[ToolCall]:
-        """The calls in order; ``numbers`` makes the ids a server left out. Raises ``ValueError``."""
-        for slot in self._slots:
-            try:
-                arguments = json.loads(slot["arguments"] or "{}")
-            except ValueError as error:
-                raise ValueError(f"the arguments of {slot['name']!r} are not JSON ({error})") from None
-            if not slot["name"] or not isinstance(arguments, dict):
-                raise ValueError(f"the call of {slot['name']!r} has no name, or arguments that are no object")
-            yield ToolCall(slot["id"] or f"call_{next(numbers)}", slot["name"], arguments)
-
-    def _slot(self, index: Any, id_: str, name: str) -> dict[str, Any]:
-        """Where a fragment belongs. Some servers give every call the index 0, or none: a new id then means a new call."""
-        slot: dict[str, Any]
-        for slot in reversed(self._slots):
-            other = name and id_ and slot["id"] and id_ != slot["id"]
-            if slot["index"] == index and not other and not (index is None and name):
-                slot["id"] = slot["id"] or id_
-                slot["name"] = slot["name"] or name
-                return slot
-        if len(self._slots) >= _CALLS:
-            return {"arguments": ""}  # a model in a loop; the calls it made are kept
-        fresh = {"index": index, "id": id_, "name": name, "arguments": ""}
-        self._slots.append(fresh)
-        return fresh
-
-
-def _message(one: Message) -> dict[str, Any]:
-    out: dict[str, Any] = {"role": one.role, "content": one.content}
-    if one.tool_calls:
-        out["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(dict(call.arguments), ensure_ascii=False)},
-            }
-            for call in one.tool_calls
-        ]
-    if one.role == "tool":
-        out["tool_call_id"] = one.tool_call_id
-    return out
-
-
-def _tool(one: Tool) -> dict[str, Any]:
-    function = {"name": one.name, "description": one.description, "parameters": dict(one.parameters)}
-    return {"type": "function", "function": function}
-
-
 async def _beginning(response: httpx.Response) -> bytes:
     body = b""
     if response.is_stream_consumed:
@@ -524,54 +312,8 @@ async def _beginning(response: httpx.Response) -> bytes:
     return body
 
 
-def _reason(text: str) -> str:
-    """The sentence in the body of an error, whatever form the server gives it."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = "" if "<" in text[:200] else text  # a page of HTML explains nothing
-    for name in ("error", "message", "detail"):
-        if isinstance(found, Mapping):
-            found = found.get(name, found)
-    return " ".join(found.split())[:300] if isinstance(found, str) else ""
-
-
 def _instead(model: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(model, names, 1, 0.5) or [one for one in names if one.startswith(model)]
     guess = f"did you mean {close[0]!r}? " if close else ""
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return f"{guess}it has: {shown}"
-
-
-def _is_address(text: str) -> bool:
-    return text.lower().startswith(("http://", "https://"))
-
-
-def _base(address: str) -> str:
-    """The address up to where ``/chat/completions`` begins."""
-    try:
-        parts = urlsplit(address)
-        good = (
-            bool(parts.hostname)
-            and parts.port != 0
-            and not parts.query
-            and address.isprintable()
-            and " " not in address
-        )
-    except ValueError:  # a port that is no number, a bracket left open
-        good = False
-    if not good:
-        raise ConfigError(f"llm: {address!r} is no address", hint='write it like "http://127.0.0.1:11434/v1"')
-    path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
-    return urlunsplit(parts._replace(path=path or "/v1"))
-
-
-def _number(options: Mapping[str, Any], name: str, default: float | None, *, zero: bool = False) -> float | None:
-    value = options.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 <= value < 1e9) or not (value or zero):
-        raise ConfigError(
-            f"llm: {name}={value!r} is not a number above zero", hint=f"leave {name} out, or give a number"
-        )
-    return float(value)

@@ -22,7 +22,8 @@ from locara.engines.responder_timers import Keeping
 from locara.errors import ConfigError, EngineFailed, LocaraError, SessionError
 
 MODELS = ("built-in",)
-_OPTIONS = ("now", "system")
+OPTIONS = ("now", "system")
+"""What ``create`` takes."""
 _PIECE = re.compile(r"\S+\s*")
 _MOST_CHARACTERS = 2000  # of a sentence that is looked at; more is pasted text, not a wish
 _WARM_UP = ("what time is it", "one time is at")  # the second fits no phrase by letter: the slow way is warmed, too
@@ -37,10 +38,10 @@ def create(model: str, options: Mapping[str, Any]) -> LanguageModel | None:
     if model not in MODELS:
         return None
     for name in options:
-        if name not in _OPTIONS:
+        if name not in OPTIONS:
             raise ConfigError(
                 f"llm: the built-in responder has no option {name!r}",
-                hint=f"remove it, or choose a language model that has it; it knows {' and '.join(_OPTIONS)}",
+                hint=f"remove it, or choose a language model that has it; it knows {' and '.join(OPTIONS)}",
             )
     now = options.get("now", _wall_clock)
     if not callable(now):
@@ -188,12 +189,14 @@ def _tools(keeping: Keeping) -> tuple[Tool, ...]:
             "Starts a timer that is announced when it is done.",
             schema({"seconds": seconds, "name": {"type": "string"}}, "seconds"),
             keeping.set_timer,
+            inline=True,
         ),
-        Tool("cancel_timer", "Stops running timers.", schema({"ids": ids}, "ids"), keeping.cancel_timer),
+        Tool("cancel_timer", "Stops running timers.", schema({"ids": ids}, "ids"), keeping.cancel_timer, inline=True),
         Tool(
             "remember",
             "Keeps a fact until the session ends.",
             schema({"text": {"type": "string", "maxLength": 300}}, "text"),
             keeping.remember,
+            inline=True,
         ),
     )

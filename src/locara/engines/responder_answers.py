@@ -225,7 +225,7 @@ def _recall_all(_: Intent, state: State) -> Answer:
 
 
 def _content(text: str) -> frozenset[str]:
-    return frozenset(word for word in words(text) if word not in LIGHT | _ASKING_WORDS)
+    return frozenset(word for word in words(text) if word[0].isalnum() and word not in LIGHT | _ASKING_WORDS)
 
 
 def _fact_about(question: str, facts: Sequence[str]) -> str | None:

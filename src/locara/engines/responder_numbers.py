@@ -40,6 +40,8 @@ def number_at(said: Sequence[str], at: int, *, loose: bool = False) -> Read | No
     if at >= len(said):
         return None
     if said[at] in ("minus", "negative", "-"):
+        if at + 1 >= len(said) or said[at + 1] in ("minus", "negative", "-"):
+            return None
         read = number_at(said, at + 1)
         return (-read[0], read[1]) if read else None
     read = _digits(said, at) or _spelt(said, at)

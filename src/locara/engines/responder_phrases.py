@@ -266,7 +266,6 @@ _OPENING: dict[Kind, str] = {
         do *not *forget
         make a *note that
         take a *note that
-        *note that
         keep in *mind that""",
     "alarm": """
         set an *alarm *for

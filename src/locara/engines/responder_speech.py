@@ -96,8 +96,8 @@ def sentence(text: str) -> str:
 
 
 def said_back(heard: str) -> str:
-    """What was heard, short enough to be listened to."""
-    parts = heard.split()
+    """What was heard, short enough to be listened to, without signs."""
+    parts = [part for part in heard.split() if part[0].isalnum()]
     return " ".join(parts[:MOST_WORDS_BACK]) + (" and so on" if len(parts) > MOST_WORDS_BACK else "")
 
 

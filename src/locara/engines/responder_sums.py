@@ -35,8 +35,8 @@ _STRONG = {"plus", "times", "minus", "multiplied", "divided", "percent", "square
 _TWICE = {"double": 2, "twice": 2, "triple": 3}
 
 
-class Impossible(Exception):  # noqa: N818 it says what the sum is; it never leaves this room
-    """A sum without a sayable result; the text is a sentence to speak."""
+class ImpossibleError(Exception):
+    """A sum without a sayable result; the text is a sentence to speak. It never leaves this file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def find_sum(said: Sequence[str]) -> Sum | None:
             reader = _Reader(said, start)
             try:
                 found = reader.whole(loose)
-            except Impossible as problem:
+            except ImpossibleError as problem:
                 return Sum(start, len(said), "", None, str(problem))
             if found and found.steps:
                 return Sum(start, reader.at, found.text.rstrip(","), found.value)
@@ -204,7 +204,7 @@ class _Reader:
 def _operate(left: _Part, operator: str, right: _Part) -> _Part:
     steps = left.steps + right.steps + 1
     if steps > _LIMIT_STEPS:
-        raise Impossible("That's too long a sum for me.")
+        raise ImpossibleError("That's too long a sum for me.")
     if operator == "plus":
         value = left.value + right.value
     elif operator == "minus":
@@ -212,7 +212,7 @@ def _operate(left: _Part, operator: str, right: _Part) -> _Part:
     elif operator == "times":
         value = left.value * right.value
     elif right.value == 0:
-        raise Impossible("That has no answer, because nothing can be divided by zero.")
+        raise ImpossibleError("That has no answer, because nothing can be divided by zero.")
     else:
         value = left.value / right.value
     return _Part(_sayable(value), f"{left.text} {operator} {right.text}", steps)
@@ -221,21 +221,21 @@ def _operate(left: _Part, operator: str, right: _Part) -> _Part:
 def _raise(base: _Part, exponent: _Part, text: str) -> _Part:
     steps = base.steps + exponent.steps + 1
     if base.value == 0 and exponent.value < 0:
-        raise Impossible("That has no answer, because nothing can be divided by zero.")
+        raise ImpossibleError("That has no answer, because nothing can be divided by zero.")
     if base.value not in (0, 1, -1) and abs(exponent.value) * abs(_digits(base.value)) > _LIMIT_DIGITS:
-        raise Impossible("That's too big, I can't say such a number.")
+        raise ImpossibleError("That's too big, I can't say such a number.")
     if base.value in (1, -1) and abs(exponent.value) > 10**6:
         exponent = _Part(exponent.value % 2, "")
     if exponent.value.denominator == 1:
         return _Part(_sayable(base.value**exponent.value.numerator), text, steps)
     if base.value < 0:
-        raise Impossible("That has no answer among the real numbers.")
+        raise ImpossibleError("That has no answer among the real numbers.")
     return _Part(_sayable(Fraction(float(base.value) ** float(exponent.value))), text, steps)
 
 
 def _root(inner: _Part, degree: int) -> _Part:
     if inner.value < 0 and degree == 2:
-        raise Impossible("That has no answer, because a negative number has no real square root.")
+        raise ImpossibleError("That has no answer, because a negative number has no real square root.")
     size = abs(inner.value)
     exact = Fraction(_whole_root(size.numerator, degree), _whole_root(size.denominator, degree))
     value = exact if exact**degree == size else Fraction(float(size) ** (1.0 / degree))
@@ -261,7 +261,7 @@ def _digits(value: Fraction) -> Fraction:
 
 def _sayable(value: Fraction) -> Fraction:
     if value and abs(_digits(value)) > _LIMIT_DIGITS:
-        raise Impossible("That's too big, I can't say such a number.")
+        raise ImpossibleError("That's too big, I can't say such a number.")
     if value.denominator > 10**400:  # a tower of odd fractions: keep it near instead of exact
         return Fraction(float(value))
     return value

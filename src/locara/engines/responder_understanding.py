@@ -258,7 +258,7 @@ def _filled(kind: Kind, score: float, said: tuple[str, ...], read: _Said) -> Int
 
 
 def _hears(said: Sequence[str], wanted: str) -> bool:
-    return any(alike(word, wanted) >= 0.8 for word in said)
+    return any(alike(word.removesuffix("'s"), wanted) >= 0.8 for word in said)
 
 
 def _timer_name(read: _Said) -> str:

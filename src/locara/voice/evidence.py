@@ -24,17 +24,17 @@ ONSET_SECONDS = 0.06
 PREROLL_SECONDS = 0.3
 """Sound from before the onset that the recogniser gets too: voice activity is 55 to 105 ms late, plosives start softly."""
 
-PAUSE_SECONDS = 0.06
-"""Unvoiced this long is a pause: two windows, shorter is inside words."""
+PAUSE_SECONDS = 0.04
+"""Unvoiced this long is a pause: more than one of Silero's windows, so one that dips inside a word is none."""
 
 HANGOVER_SECONDS = 0.25
 """Voice activity may end at most this much later than the sound it followed (Silero: 117 ms median, 273 ms p95)."""
 
 # --- is the turn over? ------------------------------------------------------------------------------------------------
 
-HINT_SECONDS = 0.16
-"""Silence after which the words are settled and a reply is prepared, unheard: longer than the closure of a plosive (up
-to 0.12 s), shorter than any patience."""
+HINT_SECONDS = 0.08
+"""Silence after which the words are settled and a reply is prepared, unheard. As early as a pause can be seen: with
+Silero, which lets go 65 to 120 ms late, that is after about 0.15 s, longer than the closure of a plosive."""
 
 DISTURBED_SECONDS = 0.35
 """Voice this long after a pause means the turn goes on, and what was prepared is dropped; less may be a breath."""

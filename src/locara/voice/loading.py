@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from locara.engines.contracts import Engine
+from locara.engines.lane import real_work
 from locara.errors import EngineTimeout, LocaraError, StageError
 
 _log = logging.getLogger("locara")
@@ -60,8 +61,9 @@ async def close_all(things: Iterable[Closable], deadline: float) -> None:
     """Closes each, in order. What fails to close is logged and does not keep the others open."""
     for thing in things:
         try:
-            async with asyncio.timeout(deadline):
-                await thing.close()
+            with real_work():  # a process takes real time to end, also on a virtual clock
+                async with asyncio.timeout(deadline):
+                    await thing.close()
         except Exception as error:
             _log.warning("closing %s failed: %s: %s", type(thing).__name__, type(error).__name__, error)
 

@@ -125,6 +125,8 @@ class Making:
             if not calls:
                 return
             self._messages.append(Message("assistant", said, tool_calls=tuple(calls)))
+            if said and not said[-1].isspace():
+                await self._told(splitter, " ")  # what the model says after its tool is another sentence
             for call in calls:
                 result = await self._use(call)
                 self._messages.append(Message("tool", _as_json(result), tool_call_id=call.id))

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""Sets up everything the tests need and runs them: ``python3 scripts/test.py [pytest arguments]``.
+
+Makes ``.venv-test`` beside the project, installs Locara and its test tools, installs the sound server the device tests
+need where this machine lets it (Debian, as root), then runs the linters, the type checker, the import contracts and
+pytest, whose closing line is the last thing printed. Without a sound server those tests skip and say so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".venv-test"
+PYTHON = HOME / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+SYSTEM_PACKAGES = ("pulseaudio", "pulseaudio-utils", "libasound2-plugins", "libportaudio2")
+
+
+def run(*command: str, may_fail: bool = False, quiet: bool = False) -> int:
+    """Runs a command in the project's folder; ends the script with its code if it fails."""
+    print("+", " ".join(command), flush=True)
+    done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL if quiet else None)
+    if done.returncode and not may_fail:
+        sys.exit(done.returncode)
+    return done.returncode
+
+
+def prepare_python() -> None:
+    """A virtual environment with Locara, as it would be installed, and the tools."""
+    if sys.version_info < (3, 11):
+        sys.exit("Locara needs Python 3.11 or newer: run this script with it")
+    if not PYTHON.exists():
+        venv.EnvBuilder(with_pip=True, clear=True).create(HOME)
+    run(str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", ".[dev]")
+
+
+def prepare_system() -> None:
+    """The sound server, where it can be had without asking anybody."""
+    if shutil.which("pulseaudio") and shutil.which("pactl"):
+        return
+    if sys.platform == "linux" and shutil.which("apt-get") and os.geteuid() == 0:
+        os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
+        run("apt-get", "update", "-qq", may_fail=True, quiet=True)
+        run("apt-get", "install", "-y", "-qq", *SYSTEM_PACKAGES, may_fail=True, quiet=True)
+    else:
+        print("no PulseAudio: the tests of real sound devices will skip", flush=True)
+
+
+def main() -> int:
+    """Prepares, checks, tests."""
+    prepare_python()
+    prepare_system()
+    tools = str(PYTHON.parent)
+    run(f"{tools}/ruff", "check", ".")
+    run(f"{tools}/ruff", "format", "--check", ".")
+    run(f"{tools}/mypy")
+    run(f"{tools}/lint-imports")
+    return run(str(PYTHON), "-m", "pytest", *sys.argv[1:], may_fail=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

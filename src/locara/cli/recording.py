@@ -1,0 +1,87 @@
+"""What is kept of a conversation: its events as JSON lines, both sides as one WAV, and a picture of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from locara.audio import RATE, Samples, resample
+from locara.devices.wav import write_wav
+from locara.errors import AudioError
+from locara.voice.events import Event, to_json
+from locara.voice.loop import Session
+from locara.voice.timeline import Timeline, draw
+
+MAX_SECONDS = 1800.0
+"""A recording of both sides ends after half an hour: it is held in memory (115 kB a second) until the end."""
+
+
+class EventsFile:
+    """Events as JSON lines, each written when it happens."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file: TextIO = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise AudioError(
+                f"{path} cannot be written: {error.strerror}", hint="give another --events file"
+            ) from error
+
+    def write(self, event: Event) -> None:
+        """One line."""
+        self._file.write(json.dumps(to_json(event), ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Done."""
+        self._file.close()
+
+
+class Recording:
+    """Both sides of a conversation from its start, for ``save``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.events: list[Event] = []
+        self._heard: list[Samples] = []
+        self._played: list[Samples] = []
+        self._tasks = [
+            asyncio.create_task(_collect(session.raw_input(), self._heard)),
+            asyncio.create_task(_collect(session.raw_output(), self._played)),
+        ]
+
+    async def save(self, folder: Path, title: str) -> list[Path]:
+        """Writes ``conversation.wav`` (left: the user, right: the assistant), ``timeline.svg`` and ``events.jsonl``."""
+        await asyncio.gather(*self._tasks)
+        rate = self._session.output_rate
+        user, assistant = _joined(self._heard), _joined(self._played)
+        _make(folder)
+        paths = [folder / "conversation.wav", folder / "timeline.svg", folder / "events.jsonl"]
+        write_wav(paths[0], [resample(user, RATE, rate), assistant], rate)
+        paths[1].write_text(draw(Timeline(user, RATE, assistant, rate, self.events, title)), encoding="utf-8")
+        lines = (json.dumps(to_json(event, audio=False), ensure_ascii=False) for event in self.events)
+        paths[2].write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return paths
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AudioError(f"{folder} cannot be made: {error.strerror}", hint="give another --record folder") from error
+
+
+async def _collect(blocks: AsyncIterator[Samples], into: list[Samples]) -> None:
+    limit = int(MAX_SECONDS * RATE / 320)
+    async for block in blocks:
+        if len(into) < limit:
+            into.append(block)
+
+
+def _joined(blocks: list[Samples]) -> Samples:
+    return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)

@@ -1,0 +1,295 @@
+"""``locara talk``: the conversation in a terminal, with a microphone or with a recording."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_EXAMPLES = """examples:
+  locara talk                                       with your microphone; without one, a recorded conversation
+  locara talk --input question.wav --output answer.wav --events events.jsonl
+  locara talk --input question.wav --record out --pace simulated
+  locara talk --llm http://127.0.0.1:11434/v1#qwen2.5:3b --headphones
+
+exit codes: 0 done, 1 failed, 2 wrong command line, 130 Ctrl-C, 143 SIGTERM
+"""
+_TICK = 0.05
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of ``locara talk``."""
+    parser.epilog = _EXAMPLES
+    add = parser.add_argument
+    add("--input", metavar="WHAT", help="a microphone by name, FILE.wav instead of one, or none")
+    add("--output", metavar="WHAT", help="a speaker by name, FILE.wav instead of one, or none")
+    add("--events", metavar="FILE", type=Path, help="write every event as a line of JSON")
+    add(
+        "--record",
+        metavar="DIR",
+        type=Path,
+        help="leave conversation.wav (left you, right Locara) and timeline.svg there",
+    )
+    add("--pace", choices=("realtime", "simulated"), default="realtime", help="simulated: a virtual clock, files only")
+    add("--demo", action="store_true", help="the recorded conversation, even where there is a microphone")
+    add("--stt", metavar="MODEL", help="speech to text")
+    add("--llm", metavar="MODEL", help="language model: a name, or http://HOST:PORT/v1#MODEL")
+    add("--tts", metavar="MODEL", help="text to speech")
+    add("--omni", metavar="MODEL", help="one end-to-end speech model instead of the three")
+    add("--system", metavar="TEXT", help="what the language model is told about itself")
+    add("--patience", choices=("quick", "normal", "patient"), default="normal", help="how long you may pause")
+    add("--push-to-talk", action="store_true", help="only the space bar opens the microphone")
+    add("--headphones", action="store_true", help="listen while speaking: no speaker sound reaches the microphone")
+    add("--json", action="store_true", help="events as lines of JSON on standard output instead of the view")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Talks until the end; returns the exit code."""
+    from locara.errors import ConfigError
+
+    plan = _where(options)
+    if options.pace == "simulated":
+        if not plan.files_only:
+            raise ConfigError(
+                "a virtual clock cannot wait for a sound card",
+                hint="use --pace simulated with --input FILE.wav, and --output FILE.wav or none",
+            )
+        from locara.testing import clock
+
+        return clock.run(_talk(options, plan))
+    return asyncio.run(_talk(options, plan))
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Where the sound comes from and goes to, and what to say about it first."""
+
+    input: str
+    output: str
+    record: Path | None
+    files_only: bool
+    notes: tuple[str, ...] = ()
+
+
+def _where(options: argparse.Namespace) -> Where:
+    live, speaker, missing = (True, True, "")
+    if options.input is None or options.output is None:
+        live, speaker, missing = _devices()
+    output = options.output or ("default" if speaker and options.pace == "realtime" else "none")
+    record: Path | None = options.record
+    notes: tuple[str, ...] = ()
+    if options.input is None and (options.demo or not live or not sys.stdin.isatty()):
+        notes = (_why_demo(options, live=live, missing=missing),)
+        record = record or Path("locara-talk")
+        source = str(Path(__file__).with_name("question.wav"))
+    else:
+        source = options.input or "default"
+    if output == "none" and options.output is None and options.pace == "realtime":
+        notes = (
+            *notes,
+            "There is no speaker: the reply is only in the recording." if record else "There is no speaker.",
+        )
+    return Where(source, output, record, _is_file(source) and (output == "none" or _is_file(output)), notes)
+
+
+def _why_demo(options: argparse.Namespace, *, live: bool, missing: str) -> str:
+    made = "The question is a recording that Locara's authors made with a speech synthesiser (flite)."
+    if options.demo:
+        return made
+    if not live:
+        return f"No microphone ({missing}), so here is a recorded conversation. {made}"
+    return f"There is a microphone, but no terminal to talk at, so here is a recorded conversation. {made}"
+
+
+def _devices() -> tuple[bool, bool, str]:
+    """(is there a microphone, is there a speaker, why not)."""
+    from locara.devices import listing
+    from locara.errors import DeviceError
+
+    try:
+        found = {device.kind for device in listing.list_devices()}
+    except DeviceError as error:
+        return False, False, error.message
+    return "input" in found, "output" in found, "the sound system lists none"
+
+
+def _is_file(name: str) -> bool:
+    return name.lower().endswith(".wav")
+
+
+async def _talk(options: argparse.Namespace, where: Where) -> int:
+    from locara.cli.recording import EventsFile, Recording
+    from locara.cli.screen import Screen
+    from locara.voice import session as make_session
+
+    events_file = EventsFile(options.events) if options.events else None
+    session = make_session(
+        stt=options.stt,
+        llm=_llm(options),
+        tts=options.tts,
+        omni=options.omni,
+        input=where.input,
+        output=where.output,
+        patience=options.patience,
+        push_to_talk=options.push_to_talk,
+        echo="headphones" if options.headphones else "auto",
+        end_with_input=_is_file(where.input),
+    )
+    # JSON owns standard output; people read on the same terminal otherwise.
+    screen = Screen(sys.stderr if options.json else None)
+    try:
+        with screen, _stopped_by_sigterm():
+            for note in where.notes:
+                screen.note(note)
+            recording = Recording(session) if where.record else None
+            reason = await _converse(session, screen, options, events_file, recording)
+    finally:
+        if events_file is not None:
+            events_file.close()
+    if recording is not None and where.record is not None:
+        paths = await recording.save(where.record, "locara talk")
+        _say(options, "Left for you: " + "  ".join(str(path) for path in paths))
+    return 0 if reason in ("stopped", "input-ended") else 1
+
+
+def _llm(options: argparse.Namespace) -> dict[str, Any] | str | None:
+    if options.system is None:
+        llm: str | None = options.llm
+        return llm
+    return {"model": options.llm or "", "system": options.system}
+
+
+async def _converse(session: Any, screen: Any, options: argparse.Namespace, events_file: Any, recording: Any) -> str:
+    from locara.cli.keys import Keys
+
+    stream = session.events()
+    tasks = [asyncio.create_task(_levels(session, screen))]
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(session)
+        stack.push_async_callback(_end, tasks)
+        if not options.json and options.pace == "realtime":
+            keys = await stack.enter_async_context(Keys())
+            tasks.append(asyncio.create_task(_obey(session, screen, keys)))
+        reason = "stopped"
+        async for event in stream:
+            if recording is not None:
+                recording.events.append(event)
+            if events_file is not None:
+                events_file.write(event)
+            if options.json:
+                from locara.voice.events import to_json
+
+                sys.stdout.write(json.dumps(to_json(event, audio=False), ensure_ascii=False) + "\n")
+                sys.stdout.flush()
+            screen.show(event)
+            if event.type == "session-start":
+                screen.note(_plan_line(event.plan))
+            reason = getattr(event, "reason", reason) if event.type == "session-end" else reason
+        return reason
+
+
+def _plan_line(plan: dict[str, dict[str, str]]) -> str:
+    stages = [f"{stage} {facts['model']}" for stage, facts in plan.items() if stage != "vad"]
+    why = plan.get("llm", {}).get("why", "")
+    return "Locally: " + ", ".join(stages) + (f" ({why})" if why else "")
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _levels(session: Any, screen: Any) -> None:
+    """The meters: the loudest of what was heard and played since the last look."""
+    from locara.audio import FLOOR_DBFS, dbfs
+
+    level = {"in": FLOOR_DBFS, "out": FLOOR_DBFS}
+
+    async def follow(blocks: Any, which: str) -> None:
+        async for block in blocks:
+            level[which] = max(level[which], dbfs(block))
+
+    followers = [
+        asyncio.create_task(follow(session.raw_input(), "in")),
+        asyncio.create_task(follow(session.raw_output(), "out")),
+    ]
+    try:
+        while True:
+            await asyncio.sleep(_TICK)
+            screen.levels(level["in"], level["out"])
+            level.update({"in": FLOOR_DBFS, "out": FLOOR_DBFS})
+    finally:
+        await _end(followers)
+
+
+async def _obey(session: Any, screen: Any, keys: Any) -> None:
+    """The keys: space push-to-talk, m mute, s stop, t type, q quit."""
+    from locara.errors import SessionError
+
+    async for key in keys:
+        try:
+            if isinstance(key, tuple):
+                _typed(session, screen, *key)
+            elif key == "space":
+                held = not screen.view.held
+                (session.push_to_talk.press if held else session.push_to_talk.release)()
+                screen.change(dataclasses.replace(screen.view, held=held))
+            elif key == "m":
+                (session.unmute if session.muted else session.mute)()
+                screen.change(dataclasses.replace(screen.view, muted=session.muted))
+            elif key in ("s", "escape"):
+                session.interrupt()
+            elif key in ("q", "ctrl-c"):
+                await asyncio.shield(session.stop())
+                return
+        except SessionError as error:
+            screen.note(error.message)
+
+
+def _typed(session: Any, screen: Any, kind: str, text: str) -> None:
+    if kind == "typing":
+        screen.change(dataclasses.replace(screen.view, typing=text))
+        return
+    screen.change(dataclasses.replace(screen.view, typing=None))
+    if text:
+        session.send_text(text)
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends as a cancelled task does, so that the terminal and the sound card are given back."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        task.cancel()
+
+    try:
+        loop.add_signal_handler(signal.SIGTERM, stop)
+    except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
+        yield
+        return
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+        raise SystemExit(143) from None
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+def _say(options: argparse.Namespace, text: str) -> None:
+    out = sys.stderr if options.json else sys.stdout
+    out.write(text + "\n")

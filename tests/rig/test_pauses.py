@@ -1,0 +1,125 @@
+"""Pauses inside a turn: who stops for a breath is not answered, and what was prepared for half a sentence is thrown away."""
+
+from __future__ import annotations
+
+import pytest
+
+from locara.testing import Conversation, Line, ScriptedModel, ScriptedRecogniser, ScriptedVoice, play
+from locara.voice.history import Said
+
+from .scenes import check_story, joined, spoken
+
+FIRST = Line(1.0, "i want something")
+WHOLE = "i want something nice for two people please"
+
+
+def _after(pause: float, text: str = "nice for two people please") -> list[Line]:
+    return [FIRST, Line(FIRST.end + pause, text)]
+
+
+@pytest.mark.parametrize("pause", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+def test_a_pause_shorter_than_patience_is_one_turn(pause: float) -> None:
+    model = ScriptedModel(["A table for two it is."])
+    result = play(Conversation(_after(pause)), llm=model)
+    check_story(result)
+    assert result.texts("final-transcript") == [WHOLE]
+    assert [one.turn for one in result.turn_ends("user")] == [0]
+    assert [one.reason for one in result.turn_ends("user")] == ["complete"]
+    assert joined(result.events, type(result.of("llm-token")[0]), 0) == "A table for two it is."
+    assert [one for one in result.history if isinstance(one, Said)][0] == Said(0, "user", WHOLE)
+
+
+def test_what_was_prepared_in_the_pause_is_counted_and_never_heard() -> None:
+    def answers(messages):  # type: ignore[no-untyped-def]
+        return "You would like what?" if messages[-1].content == "i want something" else "A table for two it is."
+
+    model = ScriptedModel(answers)
+    result = play(Conversation(_after(0.5)), llm=model, tts=ScriptedVoice())
+    check_story(result)
+    assert [one[-1].content for one in model.asked] == ["i want something", WHOLE]
+    assert model.cancelled == 1 or result.metrics["wasted"] == 1
+    assert result.metrics["wasted"] == 1.0
+    assert result.metrics["prepared"] == 2.0
+    assert joined(result.events, type(result.of("llm-token")[0]), 0) == "A table for two it is."
+    assert {one.revision for one in result.of("partial-transcript")} == {0, 1}
+    chunks = "".join(one.text for one in result.of("audio-chunk"))
+    assert chunks == "A table for two it is."
+
+
+def test_a_breath_in_the_pause_does_not_throw_the_prepared_reply_away() -> None:
+    from locara.testing import Noise
+
+    talk = Conversation([Line(1.0, "what time is it now"), Noise(2.36 + 0.3, 0.1)], replies=["It is noon."])
+    result = play(talk)
+    check_story(result)
+    assert result.texts("final-transcript") == ["what time is it now"]
+    assert result.metrics["wasted"] == 0.0
+    assert result.metrics["prepared"] == 1.0
+
+
+@pytest.mark.parametrize("pause", [0.8, 1.0, 1.5])
+def test_a_turn_that_was_decided_too_early_is_taken_up_again(pause: float) -> None:
+    model = ScriptedModel(["Fine."], first_token=2.5)
+    result = play(Conversation(_after(pause)), llm=model)
+    check_story(result)
+    assert result.texts("final-transcript") == [WHOLE]
+    assert [one.turn for one in result.of("final-transcript")] == [0]
+    assert [one.turn for one in result.turn_ends("user")] == [0]
+    assert [one.turn for one in result.turn_ends("assistant")] == [0]
+    assert result.metrics["wasted"] == 1.0
+    assert [one.role for one in result.history if isinstance(one, Said)] == ["user", "assistant"]
+
+
+def test_a_turn_taken_up_again_whose_words_come_late_is_still_one() -> None:
+    talk = Conversation(_after(0.9), replies=["Fine."])
+    result = play(talk, stt=ScriptedRecogniser(spoken(talk), final_delay=1.2, partials=False))
+    check_story(result)
+    assert result.texts("final-transcript") == [WHOLE]
+
+
+def test_a_pause_longer_than_patience_is_two_turns() -> None:
+    result = play(Conversation(_after(2.5), replies=["You would like what?", "A table it is."]))
+    check_story(result)
+    assert result.texts("final-transcript") == ["i want something", "nice for two people please"]
+    assert [one.turn for one in result.turn_ends("assistant")] == [0, 1]
+
+
+def test_an_unfinished_sentence_is_waited_for_longer_than_a_finished_one() -> None:
+    ends = {}
+    for text in ("what time is it now", "tell me something", "i want to know the"):
+        line = Line(1.0, text)
+        result = play(Conversation([line], replies=["Fine."]))
+        check_story(result)
+        ends[text] = result.turn_ends("user")[0].latency.endpoint
+    finished, unsure, hanging = ends.values()
+    assert 0.45 <= finished <= 0.49 < 0.7 <= unsure <= 0.74 < 1.5 <= hanging <= 1.54
+
+
+@pytest.mark.parametrize(("patience", "finished"), [("quick", 0.35), ("normal", 0.45), ("patient", 0.8)])
+def test_patience_is_a_setting(patience: str, finished: float) -> None:
+    talk = Conversation([Line(1.0, "what time is it now")], replies=["It is noon."], settings={"patience": patience})
+    latency = play(talk).turn_ends("user")[0].latency
+    assert finished <= latency.endpoint <= finished + 0.04
+
+
+def test_many_pauses_make_one_turn_and_one_reply() -> None:
+    words = ["well i was", "thinking about", "whether you know", "what time it is now"]
+    lines, now = [], 1.0
+    for text in words:
+        lines.append(Line(now, text))
+        now = lines[-1].end + 0.35
+    model = ScriptedModel(["It is noon."])
+    result = play(Conversation(lines), llm=model)
+    check_story(result)
+    assert result.texts("final-transcript") == [" ".join(words)]
+    assert result.metrics["prepared"] - result.metrics["wasted"] == 1.0
+    assert len(result.turn_ends("assistant")) == 1
+
+
+def test_a_turn_that_never_ends_is_ended_after_two_minutes() -> None:
+    line = Line(0.5, "well " * 200, 130.0)
+    result = play(Conversation([line], replies=["You talk a lot."]))
+    check_story(result)
+    first = result.turn_ends("user")[0]
+    assert first.reason == "too-long"
+    assert 120.0 <= first.t <= 125.0
