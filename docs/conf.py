@@ -1,7 +1,7 @@
 """How Sphinx builds these pages: MyST for Markdown, furo for the looks, nothing from a network.
 
-    pip install -e ".[docs]"
-    python -m sphinx -W -b html docs build/docs
+pip install -e ".[docs]"
+python -m sphinx -W -b html docs build/docs
 """
 
 from __future__ import annotations

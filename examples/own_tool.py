@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from locara import voice
 from locara.engines.contracts import ToolCall
 from locara.testing import Conversation, Line, Result, play
+from locara.voice.events import Event, ToolCalled, ToolResult, TurnEnd
 
 lamps: dict[str, bool] = {"kitchen": False, "hall": False}
 switched: list[str] = []
@@ -27,12 +28,14 @@ def switch_lamp(room: str, on: bool) -> str:
     return f"the lamp in the {room} is {'on' if on else 'off'}"
 
 
-@voice.tool(side_effects=False)  # it only looks, so it may run while the turn is still being decided
 def lamp_is_on(room: str) -> bool:
     """Whether the lamp of a room is on."""
     looked.append(room)
     return lamps[room]
 
+
+TOOLS = [switch_lamp, voice.tool(lamp_is_on, side_effects=False)]
+"""The second only looks, so it may run while the turn is still being decided. (``tool`` is a decorator, too.)"""
 
 WISH: Sequence[str | Sequence[str | ToolCall]] = (
     [ToolCall("1", "lamp_is_on", {"room": "kitchen"})],
@@ -46,21 +49,25 @@ def converse() -> Result:
     """The conversation: "switch on the lamp", a pause of 0.3 s, "in the kitchen"."""
     first = Line(0.5, "switch on the lamp")
     lines = [first, Line(first.end + 0.3, "in the kitchen")]
-    return play(Conversation(lines, WISH, settings={"tools": [switch_lamp, lamp_is_on]}))
+    return play(Conversation(lines, WISH, settings={"tools": TOOLS}))
+
+
+def _what(event: Event) -> str:
+    match event:
+        case ToolCalled(name=name, arguments=arguments):
+            return f"{name}({arguments})"
+        case ToolResult(name=name, result=result):
+            return f"{name} -> {result}"
+        case TurnEnd(who=who, reason=reason):
+            return f"{who}, {reason}"
+    return str(getattr(event, "text", ""))
 
 
 def main() -> None:
     """Plays it and prints what happened when."""
     result = converse()
     for event in result.of("final-transcript", "tool-call", "tool-result", "llm-token", "turn-end"):
-        what = {
-            "final-transcript": lambda e: e.text,
-            "tool-call": lambda e: f"{e.name}({dict(e.arguments)})",
-            "tool-result": lambda e: f"{e.name} -> {e.result}",
-            "llm-token": lambda e: e.text,
-            "turn-end": lambda e: f"{e.who}, {e.reason}",
-        }[event.type](event)
-        print(f"{event.t:6.2f} s  {event.type:17} {what}")
+        print(f"{event.t:6.2f} s  {event.type:17} {_what(event)}")
     print(f"\nreplies prepared: {result.metrics['prepared']:.0f}, thrown away unheard: {result.metrics['wasted']:.0f}")
     print(f"looked {len(looked)} time(s), switched {len(switched)} time(s): {lamps}")
 

@@ -13,7 +13,6 @@ import argparse
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from locara import testing, voice
 from locara.audio import resample
 from locara.devices.pushed import PushedSource
 from locara.devices.wav import read_wav
+from locara.voice.events import Error, Event, FinalTranscript, TurnEnd
 
 RATE = 48_000
 BUFFER = 480
@@ -42,8 +42,8 @@ async def microphone(path: str) -> AsyncIterator[npt.NDArray[np.int16]]:
         yield np.stack((one, one), axis=1)
 
 
-async def converse(path: str, llm: str) -> list[Any]:
-    """The conversation; returns its transcripts and replies."""
+async def converse(path: str, llm: str) -> list[Event]:
+    """The conversation; returns its events."""
     source = PushedSource("my own microphone")
     session = voice.session(llm=llm, input=source, output="none", end_with_input=True)
 
@@ -52,14 +52,17 @@ async def converse(path: str, llm: str) -> list[Any]:
             await session.push_audio(buffer, RATE)  # waits only when far more is given than can be heard
         source.finish()
 
-    told: list[Any] = []
+    told: list[Event] = []
     events = session.events()
     async with session:
         pushing = asyncio.create_task(push())
         async for event in events:
-            if event.type in ("final-transcript", "error") or (event.type == "turn-end" and event.who == "assistant"):
-                told.append(event)
-                print(f"{event.t:6.2f} s  {event.type}: {getattr(event, 'text', getattr(event, 'reason', ''))}")
+            told.append(event)
+            match event:
+                case FinalTranscript(text=text) | Error(message=text):
+                    print(f"{event.t:6.2f} s  {event.type}: {text}")
+                case TurnEnd(who="assistant", reason=reason):
+                    print(f"{event.t:6.2f} s  the reply ended: {reason}")
         await pushing
     for said in session.history:
         if isinstance(said, voice.Said):
@@ -67,7 +70,7 @@ async def converse(path: str, llm: str) -> list[Any]:
     return told
 
 
-def main(argv: Sequence[str] | None = None) -> list[Any]:
+def main(argv: Sequence[str] | None = None) -> list[Event]:
     """Runs it in real time, or with ``--simulated`` as fast as it goes."""
     parser = argparse.ArgumentParser(description="An app that owns its microphone.")
     parser.add_argument("recording", nargs="?", default=RECORDING)

@@ -43,7 +43,9 @@ async def talk(question: str, answer: str, llm: str) -> tuple[voice.Said | voice
                 case BargeIn(heard_text=heard):
                     print(f"you interrupted after: {heard}")
                 case TurnEnd(who="user", latency=latency) if latency is not None:
-                    print(f"answered {latency.total:.2f} s after your last sound, {latency.endpoint:.2f} s of it to be sure")
+                    print(
+                        f"answered {latency.total:.2f} s after your last sound, {latency.endpoint:.2f} s of it to be sure"
+                    )
                 case Error(message=message, hint=hint):
                     print(f"{message}\n  -> {hint}")
     return session.history

@@ -32,7 +32,7 @@ def run(*command: str, may_fail: bool = False, quiet: bool = False) -> int:
 
 def prepare_python() -> None:
     """A virtual environment with Locara, as it would be installed, and the tools."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  whoever has only an older one shall read a sentence
         sys.exit("Locara needs Python 3.11 or newer: run this script with it")
     if not PYTHON.exists():
         venv.EnvBuilder(with_pip=True, clear=True).create(HOME)

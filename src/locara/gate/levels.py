@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from locara.audio import RATE, Samples
@@ -15,7 +17,11 @@ RISE_DB_PER_SECOND = 3.0
 FALL_DB_PER_SECOND = 8.0
 """How fast the memory of the loudest speech fades."""
 
-OVER_FLOOR_DB = 9.0
+SMOOTHING = 0.12
+"""How much of each reading enters the level from which the floor is taken: about 40 ms. Noise of 5 ms each jumps by 10 dB,
+and the lowest of many such readings is far below the room."""
+
+OVER_FLOOR_DB = 7.0
 """Sound this much over the room's floor is sound."""
 
 UNDER_PEAK_DB = 34.0
@@ -32,6 +38,7 @@ class Loudness:
         self.until = 0
         self._at = 0
         self._floor: float | None = None
+        self._smooth = 0.0
         self._peak = _LOWEST_DB
         self._rest = np.zeros(0, dtype=np.float32)
 
@@ -44,16 +51,22 @@ class Loudness:
         if whole:
             steps = samples[: whole * STEP].reshape(whole, STEP)
             power = np.einsum("ij,ij->i", steps, steps) / STEP
-            for level in (10.0 * np.log10(np.maximum(power, 1e-12))).tolist():
-                self._step(level)
+            for one in power.tolist():
+                self._step(one)
         return self.until
 
-    def _step(self, level: float) -> None:
+    def _step(self, power: float) -> None:
         self._at += STEP
         seconds = STEP / RATE
-        level = max(level, _LOWEST_DB)
-        floor = level if self._floor is None else min(level, self._floor + RISE_DB_PER_SECOND * seconds)
+        level = max(_decibels(power), _LOWEST_DB)
+        self._smooth += (power - self._smooth) * SMOOTHING if self._floor is not None else power
+        calm = max(_decibels(self._smooth), _LOWEST_DB)
+        floor = calm if self._floor is None else min(calm, self._floor + RISE_DB_PER_SECOND * seconds)
         self._floor = floor
         self._peak = max(level, self._peak - FALL_DB_PER_SECOND * seconds)
         if level > max(floor + OVER_FLOOR_DB, self._peak - UNDER_PEAK_DB):
             self.until = self._at
+
+
+def _decibels(power: float) -> float:
+    return 10.0 * math.log10(power) if power > 1e-12 else -120.0

@@ -1,30 +1,39 @@
-"""The turn machine as pictures and text, made from the tables in `state`: nobody draws it twice.
+"""The turn machine as pictures and text, made from the tables in `state` and the numbers in `evidence`: nobody draws or
+copies them twice.
 
-    python -m locara.voice.drawing docs/turns.md            rewrites the part between the markers, and the pictures
-    python -m locara.voice.drawing --check docs/turns.md    exit code 1 when they are not what the tables say
+    python -m locara.voice.drawing docs/turns.md            rewrites the parts between the markers, and the pictures
+    python -m locara.voice.drawing --check docs/turns.md    exit code 1 when they are not what the code says
 
-What may live here: the way from the tables `USER` and `ASSISTANT` to Mermaid, Markdown and SVG as pure functions, and the
-command that writes them. Only where a state stands in its picture is chosen by hand.
+What may live here: the way from the tables `USER` and `ASSISTANT` to Mermaid, Markdown and SVG, and from the constants of
+`evidence` to a table, as pure functions, and the command that writes them. Only where a state stands in its picture is
+chosen by hand.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import dataclasses
 import html
+import inspect
+import itertools
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TypeVar
 
 from locara.errors import ConfigError
+from locara.voice import evidence
 from locara.voice.state import ASSISTANT, USER, Assistant, On, User
 
-BEGIN, END = "<!-- drawn from the tables -->", "<!-- end -->"
-"""What stands between these two lines of the page belongs to this file."""
+BEGIN, NUMBERS, END = "<!-- drawn from the tables -->", "<!-- numbers of evidence.py -->", "<!-- end -->"
+"""What stands between the first or the second and the next third line of the page belongs to this file."""
 
 Point = tuple[float, float]
+S = TypeVar("S", bound=Enum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +59,13 @@ class Machine:
         return found
 
 
-def _moves(table: Mapping[tuple[Enum, On], Enum]) -> tuple[tuple[Enum, On, Enum], ...]:
+def _moves(table: Mapping[tuple[S, On], S]) -> tuple[tuple[Enum, On, Enum], ...]:
     return tuple((before, why, after) for (before, why), after in table.items())
 
 
 MACHINES = (
-    Machine("user", "What the user is doing", User.QUIET, _moves({**USER})),
-    Machine("assistant", "What the assistant is doing", Assistant.IDLE, _moves({**ASSISTANT})),
+    Machine("user", "What the user is doing", User.QUIET, _moves(USER)),
+    Machine("assistant", "What the assistant is doing", Assistant.IDLE, _moves(ASSISTANT)),
 )
 
 # --- text -------------------------------------------------------------------------------------------------------------
@@ -92,16 +101,43 @@ def page_part(machine: Machine) -> str:
     )
 
 
+def reasons() -> dict[str, str]:
+    """Constant of `evidence` -> the reason that stands below it in the source."""
+    body = ast.parse(inspect.getsource(evidence)).body
+    found: dict[str, str] = {}
+    for one, after in itertools.pairwise(body):
+        match one, after:
+            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = " ".join(text.split()).replace("``", "`").replace("|", "\\|")
+    return found
+
+
+def numbers() -> str:
+    """The constants of `evidence` as a Markdown table with their reasons, and the settings of patience as another."""
+    lines = ["| name | value | why |", "|---|---|---|"]
+    told = reasons()
+    for name, value in vars(evidence).items():
+        if name.isupper() and isinstance(value, float | int):
+            lines.append(f"| `{name}` | {value:g} | {told.get(name, '')} |")
+    titles = [one.name for one in dataclasses.fields(evidence.Patience)]
+    lines += ["", f"{told['PATIENCE']} Seconds since the last sample of speech:", ""]
+    lines += [f"| patience | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
+    for name, patience in evidence.PATIENCE.items():
+        lines.append(f"| `{name}` | {' | '.join(f'{value:g}' for value in dataclasses.astuple(patience))} |")
+    return "\n".join(lines)
+
+
 def with_drawing(page: str) -> str:
-    """``page`` with the part between the markers made anew. Raises ``ConfigError`` where it has no markers."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ConfigError(
-            f"the page has no part between {BEGIN!r} and {END!r}", hint="put the two markers where the drawing belongs"
-        )
-    parts = "\n\n".join(page_part(machine) for machine in MACHINES)
-    return f"{before}{BEGIN}\n\n{parts}\n\n{END}{after}"
+    """``page`` with what is between its markers made anew. Raises ``ConfigError`` where it has none."""
+    for begin, part in ((BEGIN, "\n\n".join(map(page_part, MACHINES))), (NUMBERS, numbers())):
+        before, begun, rest = page.partition(begin)
+        _, ended, after = rest.partition(END)
+        if not begun or not ended:
+            raise ConfigError(
+                f"the page has no part between {begin!r} and {END!r}", hint="put the two markers where it belongs"
+            )
+        page = f"{before}{begin}\n\n{part}\n\n{END}{after}"
+    return page
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
@@ -252,7 +288,9 @@ def _label(middle: Point, lines: Sequence[str]) -> str:
     width, height = max(map(len, lines)) * _LETTER + 8, len(lines) * _LINE + 4
     x, y = middle
     top = y - height / 2
-    rect = f'<rect class="label" x="{_n(x - width / 2)}" y="{_n(top)}" width="{_n(width)}" height="{_n(height)}" rx="4"/>'
+    rect = (
+        f'<rect class="label" x="{_n(x - width / 2)}" y="{_n(top)}" width="{_n(width)}" height="{_n(height)}" rx="4"/>'
+    )
     texts = (
         f'<text class="why" x="{_n(x)}" y="{_n(top + 15 + number * _LINE)}">{html.escape(line)}</text>'
         for number, line in enumerate(lines)
@@ -309,7 +347,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     for path, text in wrong.items():
         if options.check:
-            sys.stderr.write(f"{path} is not what the tables in locara/voice/state.py say\n")
+            sys.stderr.write(f"{path} is not what locara/voice/state.py and evidence.py say\n")
         else:
             path.write_text(text, encoding="utf-8", newline="\n")
             sys.stdout.write(f"{path} written\n")
