@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,11 +42,12 @@ def main() -> None:
         print(f"packages besides locara: {len(installed)} ({', '.join(installed)})")
         print(f"installed: {others / 1e6:.0f} MB, and the embedded engines with their data {data / 1e6:.0f} MB")
         start = _times([python, "-c", "pass"])
-        for what, command in {
+        commands: dict[str, list[str | Path]] = {
             "import locara": [python, "-c", "import locara"],
             "from locara import voice": [python, "-c", "from locara import voice"],
             "locara --help": [python.with_name("locara"), "--help"],
-        }.items():
+        }
+        for what, command in commands.items():
             times = _times(command)
             median = statistics.median(times)
             own = median - statistics.median(start)
@@ -76,7 +78,7 @@ def _size(path: Path) -> int:
     return sum(one.stat().st_size for one in path.rglob("*") if one.is_file() and "__pycache__" not in one.parts)
 
 
-def _times(command: list[str | Path]) -> list[float]:
+def _times(command: Sequence[str | Path]) -> list[float]:
     times = []
     for _ in range(RUNS):
         began = time.perf_counter()

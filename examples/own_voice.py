@@ -71,7 +71,8 @@ def main() -> None:
     result = play(Conversation([Line(0.5, "where are you")], replies=["Here I am."]), tts=Morse())
     for event in result.of("final-transcript", "audio-chunk", "turn-end"):
         if event.type == "audio-chunk":
-            print(f"{event.t:6.2f} s  {event.samples.size / event.sample_rate:.2f} s of Morse code: {event.text}")
+            seconds = event.samples.size / event.sample_rate
+            print(f"{event.t:6.2f} s  {seconds:.2f} s of Morse code {event.text}".rstrip())
         else:
             print(f"{event.t:6.2f} s  {event.type}: {getattr(event, 'text', '') or event.reason}")
 

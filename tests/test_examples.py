@@ -84,7 +84,7 @@ def test_own_tool_acts_once_and_only_for_the_whole_wish(load: Load, capsys: pyte
 def test_own_voice_speaks_morse_code_in_a_conversation(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
     load("own_voice").main()
     out = capsys.readouterr().out
-    assert "Morse code: Here I am." in out
+    assert "Morse code Here I am." in out
     assert "turn-end: finished" in out
 
 

@@ -29,7 +29,7 @@ from locara.testing import (
 )
 from locara.testing.scripted import speech_like
 from locara.voice.events import AudioChunk, Event, LlmToken
-from locara.voice.loop import Session
+from locara.voice.conversation import Session
 
 BLOCK_SECONDS = BLOCK / RATE
 DUCKED = 10 ** (-15 / 20)

@@ -13,8 +13,8 @@ import numpy as np
 from locara.audio import RATE, Samples, resample
 from locara.devices.wav import write_wav
 from locara.errors import AudioError
+from locara.voice.conversation import Session
 from locara.voice.events import Event, to_json
-from locara.voice.loop import Session
 from locara.voice.timeline import Timeline, draw
 
 MAX_SECONDS = 1800.0

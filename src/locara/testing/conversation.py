@@ -22,9 +22,9 @@ from locara.testing.scripted import (
     speech_like,
 )
 from locara.voice.building import session as build
+from locara.voice.conversation import Session
 from locara.voice.events import Event
 from locara.voice.history import Said, Used
-from locara.voice.loop import Session
 
 CHARS_PER_SECOND = 14.0
 """How fast a scripted user speaks."""

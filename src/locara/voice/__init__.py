@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from locara.voice.brain import Deadlines
 from locara.voice.building import SYSTEM, session
+from locara.voice.conversation import Handle, Session
 from locara.voice.history import Said, Used
-from locara.voice.loop import Handle, Session
 from locara.voice.tools import tool
 
 __all__ = ["SYSTEM", "Deadlines", "Handle", "Said", "Session", "Used", "session", "tool"]

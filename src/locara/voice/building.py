@@ -14,7 +14,8 @@ from locara.errors import ConfigError, EngineMissing
 from locara.voice import evidence
 from locara.voice import tools as tooling
 from locara.voice.brain import Brain, Deadlines
-from locara.voice.loop import Parts, Session
+from locara.voice.conversation import Session
+from locara.voice.loop import Parts
 from locara.voice.omni import OmniBrain
 from locara.voice.pipeline import PipelineBrain
 from locara.voice.state import Rules
@@ -70,8 +71,11 @@ def session(
         raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones" or "half-duplex"')
     deadlines = deadlines or Deadlines()
     why: dict[str, str] = {}
-    brain = _brain(stt, llm, tts, omni, tools, deadlines, why)
     source, own_microphone = _source(input)
+    if stt is None and own_microphone:
+        # The default recogniser remembers how this microphone sounds: its first words are then understood like later ones.
+        stt = {"device": source.name}
+    brain = _brain(stt, llm, tts, omni, tools, deadlines, why)
     sink, own_speaker = _sink(output)
     half_duplex = echo == "half-duplex" or (echo == "auto" and own_microphone and own_speaker)
     return Session(

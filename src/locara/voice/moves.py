@@ -138,9 +138,11 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """The app (or a timer) wants something said as soon as the floor is free."""
+    """The app (or a timer) wants something said as soon as the floor is free. ``number``: by which whoever asked knows it
+    again; 0 if nobody waits for it."""
 
     text: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +214,13 @@ class Forget:
 @dataclass(frozen=True, slots=True)
 class Prepare:
     """Make a reply to ``text``; nothing of it is heard and no tool with side effects runs before ``Commit``.
-    ``verbatim``: ``text`` itself is what to say."""
+    ``verbatim``: ``text`` itself is what to say, and ``saying`` is the number it was asked with."""
 
     reply: int
     turn: int
     text: str
     verbatim: bool = False
+    saying: int = 0
 
 
 @dataclass(frozen=True, slots=True)

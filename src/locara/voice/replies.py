@@ -20,6 +20,7 @@ from locara.voice.moves import (
     Remember,
     RememberTool,
     RunTool,
+    Say,
     Sounded,
     Told,
     ToolRan,
@@ -32,12 +33,13 @@ CUT = frozenset({"interrupted", "cancelled", "stopped", "failed"})
 """Reasons for which a reply ends before its end."""
 
 
-def begin(step: Step, turn: int, text: str, *, verbatim: bool = False) -> None:
-    """Starts making a reply to ``text``, unheard until it is committed; ``verbatim`` says ``text`` itself, at once."""
+def begin(step: Step, turn: int, text: str, *, saying: Say | None = None) -> None:
+    """Starts making a reply to ``text``, unheard until it is committed; for a ``saying``, ``text`` itself is said."""
+    verbatim = saying is not None
     reply = Reply(step.s.last_reply + 1, turn, text, committed=verbatim, moved_at=step.s.now)
     step.set(reply=reply, last_reply=reply.id)
     step.assistant(On.PREPARE)
-    step.do(Prepare(reply.id, turn, text, verbatim))
+    step.do(Prepare(reply.id, turn, text, verbatim, saying.number if saying is not None else 0))
 
 
 def drop_unheard(step: Step) -> None:

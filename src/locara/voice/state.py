@@ -13,7 +13,7 @@ from locara.engines.contracts import ToolCall
 from locara.voice import evidence
 from locara.voice.evidence import Patience
 from locara.voice.ledger import ClauseSpan
-from locara.voice.moves import Chunk, Failed, ToolRan
+from locara.voice.moves import Chunk, Failed, Say, ToolRan
 
 
 class User(Enum):
@@ -202,7 +202,7 @@ class State:
     """When the reply was lowered."""
     held_at: int | None = None
     """When it was made to stand still."""
-    sayings: tuple[str, ...] = ()
+    sayings: tuple[Say, ...] = ()
     """What the app wants said when the floor is free."""
     ended: bool = False
 

@@ -90,7 +90,7 @@ def _asked(step: Step, happened: Happened) -> None:
         case Typed():
             _typed(step, happened.text)
         case Say():
-            _say(step, happened.text)
+            _say(step, happened)
         case Interrupt():
             _interrupt(step)
         case Muted():
@@ -290,15 +290,15 @@ def _typed(step: Step, text: str) -> None:
     step.user(On.TYPED)
 
 
-def _say(step: Step, text: str) -> None:
-    if not text.strip():
+def _say(step: Step, saying: Say) -> None:
+    if not saying.text.strip():
         return
     if len(step.s.sayings) >= MAX_SAYINGS:
         message = f"{MAX_SAYINGS} texts already wait to be said, so this one was refused"
         hint = "wait for the assistant's turn-end before saying more"
         step.tell(events.Error, None, code="too-many-sayings", stage="say", message=message, hint=hint)
         return
-    step.set(sayings=(*step.s.sayings, text.strip()))
+    step.set(sayings=(*step.s.sayings, saying))
 
 
 def _say_next(step: Step) -> None:
@@ -306,7 +306,7 @@ def _say_next(step: Step) -> None:
     if s.ended or not s.sayings or s.user is not User.QUIET or s.assistant is not Assistant.IDLE or s.voice:
         return
     step.set(sayings=s.sayings[1:], last_turn=s.last_turn + 1)
-    replies.begin(step, step.s.last_turn, s.sayings[0], verbatim=True)
+    replies.begin(step, step.s.last_turn, s.sayings[0].text.strip(), saying=s.sayings[0])
 
 
 def _interrupt(step: Step) -> None:

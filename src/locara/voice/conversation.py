@@ -1,0 +1,246 @@
+"""What an app sees of a conversation: a session, its streams, and what it can be asked to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from types import TracebackType
+from typing import Any, Self
+
+import numpy.typing as npt
+
+from locara.audio import RATE, Samples, seconds
+from locara.devices.pushed import PushedSource
+from locara.errors import SessionError
+from locara.voice import events as tell
+from locara.voice import loading, moves
+from locara.voice.history import Said, Used
+from locara.voice.loop import INBOX, Loop, Parts
+
+
+class Handle:
+    """Something asked of the session. It is under way already; ``await`` it to know when it is done."""
+
+    def __init__(self, waiting: Awaitable[Any] | None = None) -> None:
+        self._waiting = waiting
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._waiting is not None:
+            yield from self._waiting.__await__()
+
+
+class PushToTalk:
+    """The key of ``session.push_to_talk``: ``press`` and ``release``, or ``with session.push_to_talk:`` while it is down."""
+
+    def __init__(self, post: Callable[[moves.Happened], None]) -> None:
+        self._post = post
+        self.held = False
+
+    def press(self) -> None:
+        """The key is down: everything from 300 ms ago on is the turn, until it is up; nothing else can end it."""
+        if not self.held:
+            self.held = True
+            self._post(moves.Pressed())
+
+    def release(self) -> None:
+        """The key is up: the turn ends 300 ms later, for people let go early."""
+        if self.held:
+            self.held = False
+            self._post(moves.Released())
+
+    def __enter__(self) -> Self:
+        self.press()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class Session:
+    """One conversation. Made by ``voice.session(...)``; ``async with session:`` starts and stops it."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._loop = Loop(parts)
+        self._phase = "new"
+        self._said = 0
+        self.push_to_talk = PushToTalk(self._post)
+        """The push-to-talk key."""
+
+    # --- starting and stopping ----------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Loads every stage with one real inference each, opens the devices and listens.
+
+        Raises ``StageError`` (which stage, which model, why, what to do) or ``DeviceError``; nothing is left open then.
+        """
+        if self._phase != "new":
+            raise SessionError(f"this session is {self._phase}", hint="make a new one: voice.session(...)")
+        self._phase = "starting"
+        try:
+            await loading.load_all(self._stages, self._parts.deadlines.load)
+            await self._parts.sink.open(self._loop.pull)
+            self._loop.open_mouth(self._parts.sink.rate)
+            await self._parts.source.open()
+        except BaseException:
+            self._phase = "failed"
+            await self._release()
+            self._loop.close_streams()
+            raise
+        self._phase = "running"
+        self._loop.begin(self.plan)
+
+    async def stop(self) -> None:
+        """Ends the conversation and everything that belongs to it. May be called from any state, and twice."""
+        if self._phase not in ("running", "starting"):
+            return
+        running = self._phase == "running"
+        self._phase = "stopping"
+        if running:
+            # The machine ends turn and reply; if it cannot any more, the end comes all the same.
+            try:
+                async with asyncio.timeout(self._parts.deadlines.close):
+                    await self._loop.inbox.put(moves.Stop())
+                    await self._loop.ended.wait()
+            except TimeoutError:
+                pass
+        await self._release()
+        self._phase = "closed"
+
+    async def _release(self) -> None:
+        """Closes what is open, in the order in which it depends on each other."""
+        await self._loop.finish("failed")
+        closing: tuple[loading.Closable, ...] = (
+            self._parts.source,
+            self._parts.brain,
+            self._parts.sink,
+            *self._stages.values(),
+        )
+        await loading.close_all(closing, self._parts.deadlines.close)
+
+    @property
+    def _stages(self) -> dict[str, Any]:
+        return {"vad": self._parts.detector, **self._parts.brain.engines}
+
+    async def wait_ended(self) -> str:
+        """Waits for the end of the conversation, whoever ends it; returns the reason."""
+        await self._loop.ended.wait()
+        return self._loop.end_reason
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # --- what an app sees and says ------------------------------------------------------------------------------------
+
+    def events(self) -> AsyncIterator[tell.Event]:
+        """The events from this moment on. Several may iterate; one that is too slow loses events (never the sound's
+        time) and learns how many from ``dropped`` of the next it gets."""
+        return self._loop.events.subscribe()
+
+    def raw_input(self) -> AsyncIterator[Samples]:
+        """Blocks as heard: float32 of shape ``(320,)`` at 16 kHz, after muting, before echo handling."""
+        return self._loop.raw_input.subscribe()
+
+    def raw_output(self) -> AsyncIterator[Samples]:
+        """Blocks as played: float32 at ``output_rate``, after level and fades, silence included."""
+        return self._loop.raw_output.subscribe()
+
+    @property
+    def output_rate(self) -> int:
+        """Hertz of ``raw_output`` and of ``audio-chunk``."""
+        return self._parts.sink.rate
+
+    def push_audio(self, samples: npt.ArrayLike, sample_rate: int = RATE) -> Handle:
+        """Sound from an app that owns its microphone: float32 or int16, shape ``(n,)`` or ``(n, channels)``.
+
+        Needs ``voice.session(input="push")``. Takes it at once; ``await`` the result to not run ahead.
+        """
+        source = self._parts.source
+        if not isinstance(source, PushedSource):
+            raise SessionError(
+                f"push_audio: this session listens to {source.name}",
+                hint='make it with voice.session(input="push") to give it sound yourself',
+            )
+        source.push(samples, sample_rate)
+        return Handle(source.drain())
+
+    def send_text(self, text: str) -> Handle:
+        """What the user types instead of speaking. Takes the floor as speaking does."""
+        self._post(moves.Typed(text))
+        return Handle()
+
+    def say(self, text: str) -> Handle:
+        """Says ``text`` as it is, as soon as the floor is free. ``await`` the result to know when it was said or cut."""
+        self._said += 1
+        self._post(moves.Say(text, self._said))
+        said = self._loop.waiting[self._said] = asyncio.get_running_loop().create_future()
+        return Handle(said)
+
+    def interrupt(self) -> Handle:
+        """Stops what the assistant is saying or about to say."""
+        self._post(moves.Interrupt())
+        return Handle()
+
+    def mute(self) -> Handle:
+        """From now on the microphone gives zeros, before anything else sees it."""
+        self._loop.ear.muted = True
+        self._post(moves.Muted())
+        return Handle()
+
+    def unmute(self) -> Handle:
+        """Listens again."""
+        self._loop.ear.muted = False
+        return Handle()
+
+    @property
+    def muted(self) -> bool:
+        """Whether the microphone is muted."""
+        return self._loop.ear.muted
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """(what the user does, what the assistant does): the states of ``docs/turns.md``."""
+        return self._loop.state.user.value, self._loop.state.assistant.value
+
+    @property
+    def history(self) -> tuple[Said | Used, ...]:
+        """What each side said; for the assistant, what was heard."""
+        return tuple(self._loop.history)
+
+    @property
+    def plan(self) -> dict[str, dict[str, str]]:
+        """Stage -> engine, model, device, licence, and why it was chosen."""
+        return loading.plan_of(self._stages, self._parts.why)
+
+    @property
+    def capabilities(self) -> dict[str, str]:
+        """Event type -> ``exact``, ``estimated`` or ``absent`` with these engines."""
+        return dict(self._parts.brain.capabilities)
+
+    def metrics(self) -> dict[str, float]:
+        """Counts and seconds of this session so far."""
+        return {
+            **self._loop.counters.as_metrics(),
+            "seconds_heard": seconds(self._loop.ear.heard),
+            "samples_mended": float(self._loop.ear.mended),
+            "input_overruns": float(self._parts.source.overruns),
+            "output_underruns": float(self._parts.sink.underruns),
+        }
+
+    def _post(self, happened: moves.Happened) -> None:
+        if self._phase != "running":
+            raise SessionError(
+                f"this session is {self._phase}", hint="use it inside `async with session:`, after start()"
+            )
+        try:
+            self._loop.inbox.put_nowait(happened)
+        except asyncio.QueueFull:
+            raise SessionError(
+                f"{INBOX} requests wait already", hint="the event loop is blocked, or the app asks in a loop"
+            ) from None
