@@ -62,7 +62,9 @@ def left_since(before: There) -> list[str]:
 def _left(before: There) -> list[str]:
     now = there()
     threads = [
-        f"thread {one.name}" for one in now.threads - before.threads if one.is_alive() and not one.name.startswith(_POOL)
+        f"thread {one.name}"
+        for one in now.threads - before.threads
+        if one.is_alive() and not one.name.startswith(_POOL)
     ]
     processes = [f"process {pid}" for pid in now.children - before.children]
     files = [f"{now.files - before.files} open files"] if now.files > before.files else []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,8 +28,8 @@ from locara.testing import (
     Spoken,
 )
 from locara.testing.scripted import speech_like
-from locara.voice.events import AudioChunk, Event, LlmToken
 from locara.voice.conversation import Session
+from locara.voice.events import AudioChunk, Event, LlmToken
 
 BLOCK_SECONDS = BLOCK / RATE
 DUCKED = 10 ** (-15 / 20)
@@ -135,6 +135,22 @@ def _check_replies(events: Sequence[Event], *, words: bool) -> None:
             assert one.turn not in ended, f"reply to turn {one.turn} ends twice"
             ended.add(one.turn)
     assert grew <= ended, f"replies without an end: {grew - ended}"
+
+
+Act = Callable[[Session], object]
+
+
+def at_times(*asks: tuple[float, Act]) -> Callable[[Session], Awaitable[None]]:
+    """Each act at its second of the session, for `play`."""
+
+    async def acts(session: Session) -> None:
+        now = 0.0
+        for when, act in asks:
+            await asyncio.sleep(when - now)
+            now = when
+            act(session)
+
+    return acts
 
 
 # --- scripted things --------------------------------------------------------------------------------------------------

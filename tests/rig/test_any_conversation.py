@@ -27,9 +27,7 @@ TEXTS = (
     "no",
 )
 REPLIES = ("It is noon.", LONG, "Yes.", "", "*", "Hold on, please: I have to think about it. Well.")
-SHORT = Deadlines(
-    load=1, push=0.6, settle=0.6, first_token=1.5, token=1, first_sound=1.2, sound=1, tool=2, close=0.5
-)
+SHORT = Deadlines(load=1, push=0.6, settle=0.6, first_token=1.5, token=1, first_sound=1.2, sound=1, tool=2, close=0.5)
 ASKS = ("interrupt", "say", "type", "mute", "unmute", "press", "release")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from locara.engines.contracts import Message
-from locara.testing import Conversation, Line, Result, ScriptedModel, play
+from locara.testing import Conversation, Line, Noise, Result, ScriptedModel, play
 from locara.voice.history import INTERRUPTED, Said
 
 from .scenes import LONG, NotingDetector, Voices, at, check_story, during, first_audible, names, squeeze
@@ -98,7 +98,10 @@ def test_the_reply_is_lowered_within_one_block_of_the_voice(offset: int) -> None
     found = next(one for one in detector.onsets if one / 16_000 > when) / 16_000
     assert found - when <= 0.052, "the detector's own window, and no more"
     # The block after the one in which the window ended is already on its way down, and the next one is down.
-    begins, down = at(result, np.ceil(found / 0.02 - 1e-9) * 0.02), at(result, np.ceil(found / 0.02 - 1e-9) * 0.02 + 0.02)
+    begins, down = (
+        at(result, np.ceil(found / 0.02 - 1e-9) * 0.02),
+        at(result, np.ceil(found / 0.02 - 1e-9) * 0.02 + 0.02),
+    )
     n = at(result, 0.02)
     assert np.array_equal(result.output[begins - n : begins], plain.output[begins - n : begins])
     level = result.output[down : down + n] / plain.output[down : down + n]
@@ -108,8 +111,6 @@ def test_the_reply_is_lowered_within_one_block_of_the_voice(offset: int) -> None
 
 
 def test_voice_without_words_that_goes_on_takes_the_floor() -> None:
-    from locara.testing import Noise
-
     talk = Conversation([Line(0.5, "tell me all about it"), Noise(4.0, 1.6)], replies=[LONG])
     result = play(talk)
     check_story(result)
@@ -147,7 +148,9 @@ def test_a_barge_in_in_the_last_word_leaves_nothing_unheard_behind() -> None:
     whole = play(Conversation([Line(0.5, "what time is it now")], replies=[reply]))
     end = whole.turn_ends("assistant")[0].t
     for before in (0.0, 0.04, 0.1, 0.2, 0.3):
-        talk = Conversation([Line(0.5, "what time is it now"), Line(end - before, "stop please")], replies=[reply, "Ok."])
+        talk = Conversation(
+            [Line(0.5, "what time is it now"), Line(end - before, "stop please")], replies=[reply, "Ok."]
+        )
         result = play(talk)
         check_story(result)
         assert result.texts("final-transcript") == ["what time is it now", "stop please"]

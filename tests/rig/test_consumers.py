@@ -51,7 +51,9 @@ def test_a_consumer_that_leaves_takes_nothing_from_the_others() -> None:
 
 def test_a_consumer_that_never_reads_slows_nobody_and_is_told_what_it_lost() -> None:
     async def main() -> tuple[list[Event], list[Event]]:
-        it = scene([Line(0.5 + 11.0 * n, "tell me all about it") for n in range(4)], [LONG], tts=ScriptedVoice(chunk=0.01))
+        it = scene(
+            [Line(0.5 + 11.0 * n, "tell me all about it") for n in range(4)], [LONG], tts=ScriptedVoice(chunk=0.01)
+        )
         sleeping: AsyncIterator[Event] = it.session.events()
         it.collect()
         async with it.session:

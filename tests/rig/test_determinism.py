@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from pathlib import Path
@@ -27,7 +28,9 @@ def _mixed(seconds: float, seed: int = 7) -> Conversation:
     lines: list[Line | Noise] = []
     now = 1.0
     while now < seconds - 12:
-        lines.append(Line(round(now, 3), chance.choice(["what time is it now", "tell me all about it", "and why is that"])))
+        lines.append(
+            Line(round(now, 3), chance.choice(["what time is it now", "tell me all about it", "and why is that"]))
+        )
         kind = chance.choice(["whole", "stop", "mm-hm", "cough", "pause"])
         after = lines[-1].end if isinstance(lines[-1], Line) else now
         if kind == "pause":
@@ -52,8 +55,6 @@ def _same(one: Result, other: Result) -> None:
 
 @pytest.mark.parametrize("room", [{}, {"noise_dbfs": -60.0}, {"echo_db": -20.0, "settings": {"echo": "half-duplex"}}])
 def test_the_same_conversation_gives_the_same_events_sample_for_sample(room: dict[str, Any]) -> None:
-    import dataclasses
-
     talk = dataclasses.replace(_mixed(32.0), **room)
     first, second = play(talk), play(talk)
     assert len(first.of("turn-end")) >= 4

@@ -33,7 +33,7 @@ def _goes_on(result: Result, by: Line | Noise) -> float:
     resume = result.of("resume")
     assert len(resume) == 1
     assert resume[0].turn == 0
-    paused = resume[0].paused_ms / 1000
+    paused: float = resume[0].paused_ms / 1000
     stands = at(result, resume[0].t - paused)
     told = at(result, resume[0].t)
     fade = at(result, FADE)
@@ -128,5 +128,5 @@ def test_a_backchannel_in_the_last_moment_does_not_hold_the_end_back() -> None:
     end = _plain().turn_ends("assistant")[0].t
     for before in (0.05, 0.15, 0.25, 0.4):
         result = _disturbed(Line(end - before, "mm-hm"))
-        assert [one.reason for one in result.turn_ends("assistant")][0] == "finished"
+        assert result.turn_ends("assistant")[0].reason == "finished"
         assert result.turn_ends("assistant")[0].t < end + 1.5

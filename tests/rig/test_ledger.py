@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 
+from locara.audio import silence
+from locara.engines.contracts import Speech
 from locara.testing import Conversation, Line, Result, ScriptedModel, ScriptedRecogniser, ScriptedVoice, play
+from locara.voice import Session
 from locara.voice.events import Latency
 
 from .scenes import BLOCK_SECONDS, check_story, first_audible, last_loud_input, spoken
@@ -45,7 +50,9 @@ def _ledger(result: Result, turn: int = 0) -> Latency:
     assert abs(sum(parts) - end.latency.total) < 1e-9
     heard_end = last_loud_input(result, end.speech_end + 0.1)
     measured = first_audible(result, heard_end) - heard_end
-    assert abs(end.latency.total - measured) <= BLOCK_SECONDS, f"told {end.latency.total:.3f} s, measured {measured:.3f} s"
+    assert abs(end.latency.total - measured) <= BLOCK_SECONDS, (
+        f"told {end.latency.total:.3f} s, measured {measured:.3f} s"
+    )
     assert abs(end.speech_end - heard_end) <= 0.01
     latency: Latency = end.latency
     return latency
@@ -121,10 +128,8 @@ def test_a_reply_that_begins_with_silence_is_counted_from_its_first_sound() -> N
     class Hesitating(ScriptedVoice):
         """Half a second of digital silence before each text."""
 
-        async def speak(self, text):  # type: ignore[no-untyped-def]
-            from locara.audio import silence
-            from locara.engines.contracts import Speech
-
+        async def speak(self, text: str) -> AsyncIterator[Speech]:
+            """Silence, and then as the scripted voice."""
             yield Speech(silence(12_000))
             async for piece in super().speak(text):
                 yield piece
@@ -135,9 +140,7 @@ def test_a_reply_that_begins_with_silence_is_counted_from_its_first_sound() -> N
 
 
 def test_typed_text_has_a_ledger_that_begins_when_it_was_sent() -> None:
-    async def acts(session):  # type: ignore[no-untyped-def]
-        import asyncio
-
+    async def acts(session: Session) -> None:
         await asyncio.sleep(1.0)
         session.send_text("what time is it now")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from locara.audio import Samples
 from locara.testing import Conversation, Line, Result, ScriptedModel, ScriptedVoice, play
 
 from .scenes import LONG, Voices, check_story, during, joined, names, sound_of, squeeze
@@ -60,12 +61,13 @@ def test_tokens_are_the_reply_and_so_is_the_history(two_turns: Result) -> None:
     ]
 
 
-def _heard_of(result: Result, turn: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def _heard_of(result: Result, turn: int) -> Samples:
     """What left the output while this reply lasted, without the silence between its pieces."""
     chunks = [one for one in result.of("audio-chunk") if one.turn == turn]
     end = next(one for one in result.turn_ends("assistant") if one.turn == turn)
     piece = during(result, chunks[0].t, end.t)
-    return piece[piece != 0]
+    sounding: Samples = piece[piece != 0]
+    return sounding
 
 
 @pytest.mark.parametrize(

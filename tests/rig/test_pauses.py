@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from locara.testing import Conversation, Line, ScriptedModel, ScriptedRecogniser, ScriptedVoice, play
+from locara.engines.contracts import Message
+from locara.testing import Conversation, Line, Noise, ScriptedModel, ScriptedRecogniser, ScriptedVoice, play
 from locara.voice.history import Said
 
 from .scenes import check_story, joined, spoken
@@ -26,18 +29,17 @@ def test_a_pause_shorter_than_patience_is_one_turn(pause: float) -> None:
     assert [one.turn for one in result.turn_ends("user")] == [0]
     assert [one.reason for one in result.turn_ends("user")] == ["complete"]
     assert joined(result.events, type(result.of("llm-token")[0]), 0) == "A table for two it is."
-    assert [one for one in result.history if isinstance(one, Said)][0] == Said(0, "user", WHOLE)
+    assert result.history[0] == Said(0, "user", WHOLE)
 
 
 def test_what_was_prepared_in_the_pause_is_counted_and_never_heard() -> None:
-    def answers(messages):  # type: ignore[no-untyped-def]
+    def answers(messages: Sequence[Message]) -> str:
         return "You would like what?" if messages[-1].content == "i want something" else "A table for two it is."
 
     model = ScriptedModel(answers)
     result = play(Conversation(_after(0.5)), llm=model, tts=ScriptedVoice())
     check_story(result)
     assert [one[-1].content for one in model.asked] == ["i want something", WHOLE]
-    assert model.cancelled == 1 or result.metrics["wasted"] == 1
     assert result.metrics["wasted"] == 1.0
     assert result.metrics["prepared"] == 2.0
     assert joined(result.events, type(result.of("llm-token")[0]), 0) == "A table for two it is."
@@ -47,8 +49,6 @@ def test_what_was_prepared_in_the_pause_is_counted_and_never_heard() -> None:
 
 
 def test_a_breath_in_the_pause_does_not_throw_the_prepared_reply_away() -> None:
-    from locara.testing import Noise
-
     talk = Conversation([Line(1.0, "what time is it now"), Noise(2.36 + 0.3, 0.1)], replies=["It is noon."])
     result = play(talk)
     check_story(result)
@@ -92,7 +92,9 @@ def test_an_unfinished_sentence_is_waited_for_longer_than_a_finished_one() -> No
         check_story(result)
         ends[text] = result.turn_ends("user")[0].latency.endpoint
     finished, unsure, hanging = ends.values()
-    assert 0.45 <= finished <= 0.49 < 0.7 <= unsure <= 0.74 < 1.5 <= hanging <= 1.54
+    assert 0.45 <= finished <= 0.49
+    assert 0.7 <= unsure <= 0.74
+    assert 1.5 <= hanging <= 1.54
 
 
 @pytest.mark.parametrize(("patience", "finished"), [("quick", 0.35), ("normal", 0.45), ("patient", 0.8)])

@@ -51,7 +51,9 @@ def test_a_held_turn_is_the_words_while_the_key_is_down_with_pre_roll_and_tail()
     assert result.texts("final-transcript") == ["what time is it now"]
     given = ears.sound(0)
     start = round((1.2 - 0.3) * RATE)
-    found = [at for at in range(start - 640, start + 641, 160) if np.array_equal(result.input[at : at + given.size], given)]
+    found = [
+        at for at in range(start - 640, start + 641, 160) if np.array_equal(result.input[at : at + given.size], given)
+    ]
     assert found, "the recogniser gets one piece of what was heard, from 300 ms before the key on"
     end = (found[0] + given.size) / RATE
     assert abs(end - 2.5) <= 0.041, "and until 300 ms after it"
@@ -79,7 +81,9 @@ def test_a_tail_shorter_than_the_word_still_ends_the_turn_on_time() -> None:
 
 def test_the_key_takes_the_floor_at_once() -> None:
     talk = Conversation(
-        [Line(0.5, "tell me all about it"), Line(4.3, "what time is it now")], replies=[LONG, "Noon."], settings=KEY_ONLY
+        [Line(0.5, "tell me all about it"), Line(4.3, "what time is it now")],
+        replies=[LONG, "Noon."],
+        settings=KEY_ONLY,
     )
     result = play(talk, tts=Voices(), acts=held((0.4, 2.0), (4.1, 6.0)))
     check_story(result)

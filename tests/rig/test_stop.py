@@ -131,7 +131,7 @@ def test_a_start_that_is_stopped_or_cancelled_leaves_nothing(stage: str) -> None
 
 
 def test_a_session_that_was_stopped_while_it_started_does_not_listen_afterwards() -> None:
-    """stop() comes while the stages load; the load then succeeds."""
+    # BUG: start() goes on after stop() has come and gone, and opens the microphone for good.
 
     class Late(EnergyDetector):
         async def load(self) -> None:
@@ -164,6 +164,7 @@ ASKS: dict[str, Callable[[Session], object]] = {
 
 @pytest.mark.parametrize("name", ASKS)
 def test_asking_before_the_start_and_after_the_end_is_a_clear_error(name: str) -> None:
+    # BUG: "press" is silently taken after a press that was refused, because the key counts as down already.
     ask = ASKS[name]
 
     async def main() -> list[SessionError]:
@@ -231,6 +232,7 @@ def test_a_session_may_be_stopped_twice_at_once_and_before_it_began() -> None:
 
 
 def test_both_of_two_stops_return_only_when_all_is_closed() -> None:
+    # BUG: the second one does not wait.
     async def main() -> None:
         it = scene(LINES, [LONG], deadlines=SHORT)
         await it.session.start()
@@ -245,14 +247,18 @@ def test_both_of_two_stops_return_only_when_all_is_closed() -> None:
     run(main())
 
 
+async def _broken_app(it: Scene) -> None:
+    async with it.session:
+        await asyncio.sleep(3.0)
+        raise ZeroDivisionError
+
+
 def test_an_error_in_the_app_stops_the_session() -> None:
     async def main() -> None:
         known = frozenset(asyncio.all_tasks())
         it = scene(LINES, [LONG], deadlines=SHORT)
         with pytest.raises(ZeroDivisionError):
-            async with it.session:
-                await asyncio.sleep(3.0)
-                raise ZeroDivisionError
+            await _broken_app(it)
         assert it.room.closed
         assert not tasks_left(known)
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -21,9 +22,16 @@ ASK = Line(0.5, "what time is it now")
 END = ASK.end
 
 
-def _talk(function: Any, *, lines: tuple[Line, ...] = (ASK,), before: str = "", arguments: Any = None, **settings: Any):  # type: ignore[no-untyped-def]
+def _talk(
+    function: Any,
+    *,
+    lines: Sequence[Line] = (ASK,),
+    before: str = "",
+    arguments: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Conversation:
     call = ToolCall("call-1", function.__name__, arguments or {})
-    first = [before, call] if before else [call]
+    first: list[str | ToolCall] = [before, call] if before else [call]
     return Conversation(lines, replies=[first, "It is noon."], settings={"tools": [function], **settings})
 
 
@@ -57,7 +65,9 @@ def test_a_tool_is_called_with_its_arguments_and_its_result_is_told(function: An
     assert _texts(result) == "It is noon."
     used = [one for one in result.history if isinstance(one, Used)]
     assert [(one.call.name, one.result) for one in used] == [(function.__name__, {"time": "12:00", "city": "Rome"})]
-    kinds = [kind for kind in names(result.events) if kind in ("final-transcript", "tool-call", "tool-result", "llm-token")]
+    kinds = [
+        kind for kind in names(result.events) if kind in ("final-transcript", "tool-call", "tool-result", "llm-token")
+    ]
     assert kinds[:3] == ["final-transcript", "tool-call", "tool-result"]
 
 
@@ -107,13 +117,12 @@ def test_a_tool_that_is_not_there_or_gets_wrong_arguments_is_told_to_the_model()
 def test_a_tool_that_only_looks_runs_before_the_turn_is_decided_and_is_told_after() -> None:
     ran: list[float] = []
 
-    @voice.tool(side_effects=False)
     async def look() -> str:
         """It looks."""
         ran.append(asyncio.get_running_loop().time())
         return "12:00"
 
-    result = _call(look)
+    result = _call(voice.tool(side_effects=False)(look))
     assert len(ran) == 1
     assert END < ran[0] < END + 0.45, "while the pause is still being waited for"
     assert result.of("tool-call")[0].t >= result.of("final-transcript")[0].t > ran[0]
@@ -152,14 +161,13 @@ def test_a_tool_never_acts_for_a_turn_that_goes_on() -> None:
 def test_a_looking_tool_of_a_turn_that_goes_on_is_not_told_twice() -> None:
     ran: list[int] = []
 
-    @voice.tool(side_effects=False)
     async def look() -> str:
         """It looks."""
         ran.append(len(ran))
         return "12:00"
 
     lines = (Line(0.5, "turn the lights off"), Line(0.5 + 19 / 14 + 0.4, "in the kitchen only please"))
-    result = _call(look, lines=lines)
+    result = _call(voice.tool(side_effects=False)(look), lines=lines)
     assert len(ran) == 2
     told = [one for one in result.of("tool-result") if not one.interrupted]
     assert len(told) == 1
@@ -189,7 +197,7 @@ def test_the_result_of_an_interrupted_tool_is_still_told_and_remembered() -> Non
 
 def test_what_the_model_says_before_its_tool_is_heard_while_it_runs() -> None:
     result = _call(waiting, before="Let me look at the clock for you. ")
-    call, answer = result.of("tool-call", "tool-result")
+    answer = result.of("tool-result")[0]
     assert _texts(result) == "Let me look at the clock for you. It is noon."
     heard = [one.t for one in result.of("audio-chunk") if one.text.strip()]
     assert heard[0] < answer.t

@@ -21,12 +21,12 @@ from locara.voice.loop import INBOX, Loop, Parts
 class Handle:
     """Something asked of the session. It is under way already; ``await`` it to know when it is done."""
 
-    def __init__(self, waiting: Awaitable[Any] | None = None) -> None:
-        self._waiting = waiting
+    def __init__(self, wait: Callable[[], Awaitable[Any]] | None = None) -> None:
+        self._wait = wait
 
     def __await__(self) -> Generator[Any, None, None]:
-        if self._waiting is not None:
-            yield from self._waiting.__await__()
+        if self._wait is not None:
+            yield from self._wait().__await__()
 
 
 class PushToTalk:
@@ -161,14 +161,23 @@ class Session:
 
         Needs ``voice.session(input="push")``. Takes it at once; ``await`` the result to not run ahead.
         """
+        source = self._pushed()
+        source.push(samples, sample_rate)
+        return Handle(source.drain)
+
+    def finish_audio(self) -> Handle:
+        """No more sound will be pushed: silence follows, and with ``end_with_input`` the session ends when all is said."""
+        self._pushed().finish()
+        return Handle()
+
+    def _pushed(self) -> PushedSource:
         source = self._parts.source
         if not isinstance(source, PushedSource):
             raise SessionError(
-                f"push_audio: this session listens to {source.name}",
+                f"this session listens to {source.name}: it takes no pushed sound",
                 hint='make it with voice.session(input="push") to give it sound yourself',
             )
-        source.push(samples, sample_rate)
-        return Handle(source.drain())
+        return source
 
     def send_text(self, text: str) -> Handle:
         """What the user types instead of speaking. Takes the floor as speaking does."""
@@ -180,7 +189,7 @@ class Session:
         self._said += 1
         self._post(moves.Say(text, self._said))
         said = self._loop.waiting[self._said] = asyncio.get_running_loop().create_future()
-        return Handle(said)
+        return Handle(lambda: asyncio.shield(said))
 
     def interrupt(self) -> Handle:
         """Stops what the assistant is saying or about to say."""

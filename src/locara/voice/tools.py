@@ -12,7 +12,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from locara.engines.contracts import Tool
 from locara.engines.lane import real_work
@@ -23,7 +23,13 @@ _MARK = "_locara_side_effects"
 _SIMPLE: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
-def tool(function: F | None = None, *, side_effects: bool = True) -> Any:
+@overload
+def tool(function: F) -> F: ...
+@overload
+def tool(function: F, *, side_effects: bool) -> F: ...
+@overload
+def tool(*, side_effects: bool = ...) -> Callable[[F], F]: ...
+def tool(function: F | None = None, *, side_effects: bool = True) -> F | Callable[[F], F]:
     """Marks a callable as a tool. ``side_effects=False``: it only looks, and may run before the turn is decided."""
 
     def mark(inner: F) -> F:
