@@ -199,7 +199,6 @@ def test_what_is_not_sound_is_refused_and_the_session_lives_on(samples: npt.NDAr
 
 
 def test_sound_may_be_pushed_without_awaiting() -> None:
-    # BUG: the handle holds a coroutine, and Python warns of each one that is not awaited.
     async def main() -> None:
         session = voice.session(
             stt=ScriptedRecogniser([]), llm=ScriptedModel(), tts=ScriptedVoice(), vad=EnergyDetector(),

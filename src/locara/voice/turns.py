@@ -215,8 +215,8 @@ def _settle_and_decide(step: Step) -> None:
     _decide(step)
 
 
-def _decide(step: Step) -> None:
-    step.in_turn(decided_at=step.s.now)
+def _decide(step: Step, at: int | None = None) -> None:
+    step.in_turn(decided_at=step.s.now if at is None else at)
     step.user(On.DECIDED)
 
 
@@ -248,9 +248,12 @@ def _consider(step: Step) -> None:
             return
         _prepare(step, turn)
     if s.user is User.PAUSING:
-        silence = (s.now - turn.speech_end) / RATE
-        if silence >= evidence.silence_needed(turn.text if turn.settled else None, s.rules.patience):
-            _decide(step)
+        needed = evidence.silence_needed(turn.text if turn.settled else None, s.rules.patience)
+        due = turn.speech_end + samples_in(needed)
+        if s.now >= due:
+            # Silence enough, and only the words came late: that is the recogniser's time in the ledger, not patience.
+            late = turn.understood_at is not None and turn.understood_at > due
+            _decide(step, at=due if late else s.now)
 
 
 def _prepare(step: Step, turn: Turn) -> None:
