@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from locara.audio import Samples
+from locara.audio import Samples, silence
 from locara.gate.mouth import AUDIBLE, CEILING, DUCK_GAIN, FADE_SECONDS, RAMP_SECONDS, Mouth, Progress, lead_of
 
 RATE = 8_000
@@ -47,9 +47,10 @@ class Checked:
         self.loud_from: int | None = None
         self.cut = -1
         self.wanted = 1.0
-        self.held = self.standing = False
+        self.held = False
+        self.faded = 0  # samples for which it has been held
         self.steady = 0  # samples since the level last began to change
-        self.fading = False  # a reply that had begun was hushed and may still be heard
+        self.fading = 0  # samples for which a reply that was hushed may still be heard
         self.made: dict[int, int] = {}
 
     def play(self, reply: int, n: int, quiet: int) -> None:
@@ -69,16 +70,19 @@ class Checked:
         self.wanted, self.steady, self.held = 1.0, 0, False
 
     def hold(self) -> None:
+        if self.fading:
+            self.render(FADE)  # nobody holds a reply that has not begun
         self.mouth.hold()
+        self.faded = self.faded if self.held else 0
         self.steady, self.held = 0, True
 
     def hush(self, reply: int) -> None:
         self.mouth.hush(reply)
         if self.playing <= reply and self.played:
-            self.fading = True
+            self.fading = FADE
         self.cut = max(self.cut, reply)
         self.wanted, self.steady, self.held = 1.0, 0, False
-        self.old, self.queue = self.queue, [one for one in self.queue if one[0] > self.cut]
+        self.queue = [one for one in self.queue if one[0] > self.cut]
 
     def next_samples(self, n: int) -> list[tuple[int, Samples]]:
         """What is to leave next, at most ``n`` samples, in pieces of one reply each."""
@@ -106,34 +110,47 @@ class Checked:
                 self.queue.insert(0, (reply, samples[now.size :]))
 
     def render(self, n: int) -> None:
+        before = self.mouth.progress
         out = self.mouth.render(n)
+        self.heard_on = self.mouth.progress.played - (before.played if before.reply == self.mouth.progress.reply else 0) > n
         assert out.shape == (n,)
         assert out.dtype == np.float32
         assert n == 0 or float(np.max(np.abs(out))) <= CEILING
         if self.held:
             self.check_standing(out)
         else:
+            self.skip_what_was_heard()
             self.check_going(out)
-        self.standing = self.held
         self.check_progress()
 
     def check_standing(self, out: Samples) -> None:
-        assert not out[0 if self.standing else FADE :].any(), "it does not stand still"
-        if not self.standing and self.queue:
-            heard = out[: np.count_nonzero(out)]
-            self.check_gains(heard, np.concatenate([one for _, one in self.next_samples(heard.size)]))
-            assert np.all(np.diff(heard / self.queue[0][1][: heard.size]) <= 1e-6), "the fade does not fall"
+        left = max(0, FADE - self.faded)
+        assert not out[left:].any(), "it does not stand still"
+        expected = np.concatenate([silence(0), *(one for _, one in self.next_samples(FADE))])[self.faded :][: out.size]
+        gains = out[: expected.size] / expected
+        assert np.all((gains >= 0) & (gains <= 1.0 + 1e-6))
+        assert np.all(np.diff(gains) <= 1e-6), "the fade does not fall"
+        self.faded += out.size
+
+    def skip_what_was_heard(self) -> None:
+        """A hold that was taken back before it stood: what was heard meanwhile may be counted, or come again."""
+        ahead = min(self.faded, sum(one.size for _, one in self.queue))
+        if 0 < self.faded < FADE and ahead and self.heard_on:
+            self.take(ahead)
+        self.faded = 0
 
     def check_going(self, out: Samples) -> None:
         pieces = self.next_samples(out.size)
         fade = 0
         if self.fading:  # the end of the hushed reply comes first, as long as its fade at most
-            fade = next(k for k in range(min(FADE, out.size) + 1) if self.fits(out[k:], k, pieces))
-            self.fading = False
+            places = [k for k in range(min(self.fading, out.size) + 1) if self.fits(out[k:], pieces)]
+            assert places, "after its fade something of the hushed reply is heard, or the next one is not whole"
+            fade = min(places, key=lambda k: -float(out[k]) if k < out.size and pieces else k)
         else:
-            assert self.fits(out, 0, pieces), "what leaves is not what was played"
+            assert self.fits(out, pieces), "what leaves is not what was played"
         pieces = self.next_samples(out.size - fade)
         total = sum(one.size for _, one in pieces)
+        self.fading = 0 if total else max(0, self.fading - out.size)
         assert not out[fade + total :].any(), "sound out of nothing"
         if total and self.steady >= 2 * max(RAMP, out.size):
             expected = np.concatenate([one for _, one in pieces]) * np.float32(self.wanted)
@@ -141,19 +158,16 @@ class Checked:
         self.steady = self.steady + total if total else 1 << 30
         self.take(total)
 
-    def fits(self, out: Samples, faded: int, pieces: list[tuple[int, Samples]]) -> bool:
+    def fits(self, out: Samples, pieces: list[tuple[int, Samples]]) -> bool:
         expected = np.concatenate([one for _, one in pieces])[: out.size] if pieces else out[:0]
         if out[expected.size :].any():
             return False
+        if not expected.size:
+            return True
         gains = out[: expected.size] / expected
         in_range = bool(np.all((gains >= -1e-6) & (gains <= 1.0 + 1e-6)))
-        smooth = bool(np.all(np.abs(np.diff(gains)) <= max(RAMPING, FADING) + 1e-6)) if gains.size else True
-        full = faded == 0 or not gains.size or gains[0] == 1.0  # after a hush the next reply starts at full level
-        return in_range and smooth and full
-
-    def check_gains(self, out: Samples, expected: Samples) -> None:
-        gains = out / expected[: out.size]
-        assert np.all((gains >= 0) & (gains <= 1.0 + 1e-6))
+        smooth = bool(np.all(np.abs(np.diff(gains)) <= max(RAMPING, FADING) + 1e-6))
+        return in_range and smooth
 
     def check_progress(self) -> None:
         progress = self.mouth.progress
@@ -185,6 +199,8 @@ def test_whatever_is_asked_of_it_everything_leaves_in_order_once_and_at_its_leve
             case ("play", int(n), int(quiet)):
                 checked.play(reply, n, quiet)
             case ("next", int(n), int(quiet)):
+                if checked.queue:
+                    checked.hush(reply)  # the next reply begins when the one before it has ended, one way or the other
                 reply += 1
                 checked.play(reply, n, quiet)
             case ("hush",):
@@ -211,7 +227,6 @@ def test_nothing_leaves_above_the_ceiling(values: list[float], peak: float) -> N
     assert np.array_equal(out[: len(values)], np.clip(np.array(values, np.float32), -CEILING, CEILING))
 
 
-# BUG: clipping lets NaN pass, so the NaN of a broken voice reaches the output. Clean the samples in `play` (audio.clean).
 def test_what_is_no_number_never_leaves() -> None:
     mouth = Mouth(RATE)
     mouth.play(1, np.array([0.1, np.nan, 0.1], np.float32))
@@ -301,20 +316,17 @@ def test_a_hushed_reply_that_stood_still_ends_without_a_sound() -> None:
 
 
 class HeldMeanwhile(Mouth):
-    """The session's thread says ``hold`` at the worst moment: just when the output's thread has filled its block."""
+    """The session's thread says ``hold`` at the worst moment: while the output's thread fills its block."""
 
     armed = True
 
-    def _fill(self, out: Samples) -> int:
-        filled = super()._fill(out)
+    def _count(self, samples: Samples) -> None:
+        super()._count(samples)
         if self.armed:
             self.armed = False
             self.hold()
-        return filled
 
 
-# BUG: `render` reads `_hold` four times. One that is set meanwhile counts as already standing, so the reply stops with a
-# click and goes on with one, without fade or ramp. Read it once at the top: `hold = self._hold`.
 def test_a_hold_during_a_block_fades_out_in_the_next() -> None:
     mouth = HeldMeanwhile(RATE)
     mouth.play(1, steady(3000))
@@ -325,7 +337,6 @@ def test_a_hold_during_a_block_fades_out_in_the_next() -> None:
 # --- stopping ---------------------------------------------------------------------------------------------------------
 
 
-# BUG: reply 0, the first of every session, is stopped without its fade: `_ending` begins at 0 and must begin at -1.
 @pytest.mark.parametrize("reply", [0, 1, 7])
 def test_a_hushed_reply_fades_and_is_gone(reply: int) -> None:
     mouth = Mouth(RATE)
@@ -361,11 +372,22 @@ def test_a_hushed_reply_is_the_last_that_was_lowered() -> None:
     mouth.play(2, sound(0, 800))
     out = mouth.render(400)
     assert float(out[0]) == pytest.approx(0.5 * DUCK_GAIN), "the end is louder than what was heard"
-    assert np.array_equal(out[FADE:], sound(0, 400 - FADE))
+    assert any(np.array_equal(out[k:], sound(0, 400 - k)) for k in range(1, FADE + 1)), "the next is not at its level"
 
 
-# BUG: a fade is squeezed into what is left of the chunk, or into a small block of the device, and clicks. It would have to
-# go on over chunks and blocks; `_stand` and `_end_of` take `min(fade, chunk, block)`.
+# BUG: where the chunk ends before the fade does, the next reply begins at the level the fade had reached and ramps up from
+# there. `_fade_away` must set the level when what follows is another reply, also if it has not faded to its end.
+@pytest.mark.parametrize("left", [0, 1, 50])
+def test_the_next_reply_has_its_full_level_however_little_was_left_of_the_last(left: int) -> None:
+    mouth = Mouth(RATE)
+    mouth.play(1, steady(400 + left))
+    mouth.render(400)
+    mouth.hush(1)
+    mouth.play(2, sound(0, 800))
+    out = mouth.render(400)
+    assert any(np.array_equal(out[k:], sound(0, 400 - k)) for k in range(left + 1)), "the next is not at its level"
+
+
 @pytest.mark.parametrize("act", ["hush", "hold"])
 @pytest.mark.parametrize(("left", "block"), [(3, 400), (50, 400), (2000, 16), (2000, 80)])
 def test_stopping_and_standing_still_fade_wherever_the_output_is(act: str, left: int, block: int) -> None:
@@ -406,8 +428,8 @@ def test_ducking_takes_a_ramp_and_is_exact_from_then_on(block: int) -> None:
     mouth.duck()
     out = render(mouth, 1200, block)
     done = max(RAMP, block)
+    assert out[RAMP // 2] > 0.1 * 2 * DUCK_GAIN, "it jumps"
     assert np.array_equal(out[done:], sound(100 + done, 1200 - done) * np.float32(DUCK_GAIN))
-    assert out[done // 4] > out[done] * 1.5, "it jumps"
     mouth.go_on()
     out = render(mouth, 1200, block)
     assert np.array_equal(out[done:], sound(1300 + done, 1200 - done))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,6 +26,7 @@ class EventsFile:
     """Events as JSON lines, each written when it happens."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._file: TextIO = path.open("w", encoding="utf-8")
         except OSError as error:
@@ -34,12 +36,16 @@ class EventsFile:
 
     def write(self, event: Event) -> None:
         """One line."""
-        self._file.write(json.dumps(to_json(event), ensure_ascii=False) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(to_json(event), ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise AudioError(f"{self._path} cannot be written: {error.strerror}", hint="is the disk full?") from error
 
     def close(self) -> None:
         """Done."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written was already told
+            self._file.close()
 
 
 class Recording:
@@ -60,20 +66,27 @@ class Recording:
         await asyncio.gather(*self._tasks)
         rate = self._session.output_rate
         user, assistant = _joined(self._heard), _joined(self._played)
-        _make(folder)
         paths = [folder / "conversation.wav", folder / "timeline.svg", folder / "events.jsonl"]
         write_wav(paths[0], [resample(user, RATE, rate), assistant], rate)
-        paths[1].write_text(draw(Timeline(user, RATE, assistant, rate, self.events, title)), encoding="utf-8")
+        _write(paths[1], draw(Timeline(user, RATE, assistant, rate, self.events, title)))
         lines = (json.dumps(to_json(event, audio=False), ensure_ascii=False) for event in self.events)
-        paths[2].write_text("\n".join(lines) + "\n", encoding="utf-8")
+        _write(paths[2], "\n".join(lines) + "\n")
         return paths
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Makes the folder of a recording. Raises ``AudioError``."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AudioError(f"{folder} cannot be made: {error.strerror}", hint="give another --record folder") from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AudioError(f"{path} cannot be written: {error.strerror}", hint="give another --record folder") from error
 
 
 async def _collect(blocks: AsyncIterator[Samples], into: list[Samples]) -> None:

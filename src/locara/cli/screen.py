@@ -18,6 +18,7 @@ from typing import TextIO
 
 from locara.cli.lines import Line, bare, broken, columns, inked, plain
 from locara.cli.view import View, metered, render, reply_done, view_after, with_lines
+from locara.cli.writer import Writer
 from locara.voice import events as on
 
 PAINTS_PER_SECOND = 20.0
@@ -52,6 +53,7 @@ class Screen:
         self._painted: tuple[int, list[str]] = (0, [])
         self._last: float | None = None
         self._closed = False
+        self._writer = Writer(self._out) if live is None and self.live else None
 
     def __enter__(self) -> Screen:
         return self
@@ -87,6 +89,8 @@ class Screen:
         if not self.live:
             self._write_finished()
             return
+        if self._writer is not None and self._writer.busy:
+            return  # the terminal takes nothing just now; lines wait, old ones are given up
         now = self._now()
         if self._last is None or not 0.0 <= now - self._last < 1.0 / PAINTS_PER_SECOND:
             self._last = now
@@ -104,6 +108,8 @@ class Screen:
             elif self._last is not None:
                 width, _ = self._size()
                 self._put(f"{self._up(width)}{self._finished(width)}\x1b[J\x1b[?25h")
+                if self._writer is not None:
+                    self._writer.close()
         except (OSError, ValueError):  # the terminal is gone, or the pipe closed: nobody sees the cursor any more
             return
 
@@ -137,8 +143,12 @@ class Screen:
 
     def _put(self, text: str) -> None:
         encoding = getattr(self._out, "encoding", None) or "utf-8"
-        self._out.write(text.encode(encoding, "replace").decode(encoding))
-        self._out.flush()
+        text = text.encode(encoding, "replace").decode(encoding)
+        if self._writer is not None:
+            self._writer.write(text)
+        else:
+            self._out.write(text)
+            self._out.flush()
 
 
 def can_be_live(out: TextIO, environ: Mapping[str, str]) -> bool:

@@ -96,7 +96,19 @@ def _where(options: argparse.Namespace) -> Where:
             *notes,
             "There is no speaker: the reply is only in the recording." if record else "There is no speaker.",
         )
+    _refuse_overwriting(source, output, options.events)
     return Where(source, output, record, _is_file(source) and (output == "none" or _is_file(output)), notes)
+
+
+def _refuse_overwriting(source: str, output: str, events: Path | None) -> None:
+    """What is read must not be written, nor one file written twice."""
+    from locara.errors import ConfigError
+
+    files = [Path(name).resolve() for name in (source, output) if _is_file(name)]
+    files += [] if events is None else [events.resolve()]
+    for file in files:
+        if files.count(file) > 1:
+            raise ConfigError(f"{file} is named twice", hint="give --input, --output and --events different files")
 
 
 def _why_demo(options: argparse.Namespace, *, live: bool, missing: str) -> str:
@@ -125,11 +137,13 @@ def _is_file(name: str) -> bool:
 
 
 async def _talk(options: argparse.Namespace, where: Where) -> int:
-    from locara.cli.recording import EventsFile, Recording
+    from locara.cli.recording import EventsFile, Recording, make_folder
     from locara.cli.screen import Screen
+    from locara.errors import LocaraError
     from locara.voice import session as make_session
 
-    events_file = EventsFile(options.events) if options.events else None
+    if where.record is not None:
+        make_folder(where.record)
     session = make_session(
         stt=options.stt,
         llm=_llm(options),
@@ -142,6 +156,7 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
         echo="headphones" if options.headphones else "auto",
         end_with_input=_is_file(where.input),
     )
+    events_file = EventsFile(options.events) if options.events else None
     # JSON owns standard output; people read on the same terminal otherwise.
     screen = Screen(sys.stderr if options.json else None)
     try:
@@ -149,14 +164,17 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
             for note in where.notes:
                 screen.note(note)
             recording = Recording(session) if where.record else None
-            reason = await _converse(session, screen, options, events_file, recording)
+            leaving = Leaving()
+            await _converse(session, screen, options, events_file, recording, leaving)
     finally:
         if events_file is not None:
             events_file.close()
     if recording is not None and where.record is not None:
         paths = await recording.save(where.record, "locara talk")
         _say(options, "Left for you: " + "  ".join(str(path) for path in paths))
-    return 0 if reason in ("stopped", "input-ended") else 1
+    if leaving.fatal is not None:
+        raise LocaraError(leaving.fatal.message, hint=leaving.fatal.hint)
+    return leaving.code
 
 
 def _llm(options: argparse.Namespace) -> dict[str, Any] | str | None:
@@ -166,7 +184,18 @@ def _llm(options: argparse.Namespace) -> dict[str, Any] | str | None:
     return {"model": options.llm or "", "system": options.system}
 
 
-async def _converse(session: Any, screen: Any, options: argparse.Namespace, events_file: Any, recording: Any) -> str:
+@dataclasses.dataclass
+class Leaving:
+    """How the conversation ended, for the exit code."""
+
+    code: int = 0
+    fatal: Any = None
+    stopping: asyncio.Task[None] | None = None
+
+
+async def _converse(
+    session: Any, screen: Any, options: argparse.Namespace, events_file: Any, recording: Any, leaving: Leaving
+) -> None:
     from locara.cli.keys import Keys
 
     stream = session.events()
@@ -176,8 +205,7 @@ async def _converse(session: Any, screen: Any, options: argparse.Namespace, even
         stack.push_async_callback(_end, tasks)
         if not options.json and options.pace == "realtime":
             keys = await stack.enter_async_context(Keys())
-            tasks.append(asyncio.create_task(_obey(session, screen, keys)))
-        reason = "stopped"
+            tasks.append(asyncio.create_task(_obey(session, screen, keys, leaving)))
         async for event in stream:
             if recording is not None:
                 recording.events.append(event)
@@ -188,11 +216,11 @@ async def _converse(session: Any, screen: Any, options: argparse.Namespace, even
 
                 sys.stdout.write(json.dumps(to_json(event, audio=False), ensure_ascii=False) + "\n")
                 sys.stdout.flush()
-            screen.show(event)
             if event.type == "session-start":
                 screen.note(_plan_line(event.plan))
-            reason = getattr(event, "reason", reason) if event.type == "session-end" else reason
-        return reason
+            screen.show(event)
+            if event.type == "error" and event.fatal:
+                leaving.fatal = event
 
 
 def _plan_line(plan: dict[str, dict[str, str]]) -> str:
@@ -230,7 +258,7 @@ async def _levels(session: Any, screen: Any) -> None:
         await _end(followers)
 
 
-async def _obey(session: Any, screen: Any, keys: Any) -> None:
+async def _obey(session: Any, screen: Any, keys: Any, leaving: Leaving) -> None:
     """The keys: space push-to-talk, m mute, s stop, t type, q quit."""
     from locara.errors import SessionError
 
@@ -248,7 +276,8 @@ async def _obey(session: Any, screen: Any, keys: Any) -> None:
             elif key in ("s", "escape"):
                 session.interrupt()
             elif key in ("q", "ctrl-c"):
-                await asyncio.shield(session.stop())
+                leaving.code = 130 if key == "ctrl-c" else 0
+                leaving.stopping = asyncio.create_task(session.stop())
                 return
         except SessionError as error:
             screen.note(error.message)

@@ -82,5 +82,5 @@ def _missing(kind: Kind, model: str, engines: Mapping[str, Create]) -> EngineMis
         f"{_WORDS[kind]}: no installed engine knows the model {model!r}",
         stage=kind,
         model=model,
-        hint=f"did you mean {near[0]!r}? " * bool(near) + f"Installed engines know: {known}",
+        hint=(f"did you mean {near[0]!r}? " if near else "") + f"Installed engines know: {known}",
     )

@@ -38,7 +38,7 @@ class Ear:
     (half duplex: our own voice would be heard)."""
 
     def __init__(self, detector: Detector) -> None:
-        self.muted = False
+        self._muted = False
         self.deaf = False
         self.mended = 0
         self.dead = False
@@ -50,6 +50,18 @@ class Ear:
         self._past: deque[Samples] = deque(maxlen=round(MEMORY_SECONDS * RATE / BLOCK))
         self._heard = 0
         self._zeros = 0
+
+    @property
+    def muted(self) -> bool:
+        """Zeros from here on, and nothing of what sounded before decides anything any more."""
+        return self._muted
+
+    @muted.setter
+    def muted(self, muted: bool) -> None:
+        self._muted = muted
+        self._window = np.zeros(0, dtype=np.float32)
+        self._probability = 0.0
+        self._detector.reset()
 
     @property
     def heard(self) -> int:
@@ -70,7 +82,8 @@ class Ear:
         kept = silence(block.size) if self.deaf else block
         self._past.append(kept)
         self._heard += block.size
-        until = self._loudness.push(kept)
+        unheard = self.muted or self.deaf
+        until = self._loudness.pass_over(block.size) if unheard else self._loudness.push(kept)
         return block, Impression(block.size, self._voice(kept), until, dbfs(block))
 
     def _voice(self, block: Samples) -> float:

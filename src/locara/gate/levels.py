@@ -55,6 +55,12 @@ class Loudness:
                 self._step(one)
         return self.until
 
+    def pass_over(self, n: int) -> int:
+        """``n`` samples that are no sound of the room (muted): time passes, floor and peak stay as they were."""
+        self._at += (self._rest.size + n) // STEP * STEP
+        self._rest = np.zeros((self._rest.size + n) % STEP, dtype=np.float32)
+        return self.until
+
     def _step(self, power: float) -> None:
         self._at += STEP
         seconds = STEP / RATE

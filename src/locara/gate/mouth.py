@@ -7,12 +7,13 @@ a deque's ``append`` and ``popleft`` are atomic.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
-from locara.audio import Samples, gain, silence
+from locara.audio import Samples, clean, gain, silence
 
 CEILING = gain(-1.0)
 """No sample leaves louder than this: room for the converter's overshoot."""
@@ -52,7 +53,6 @@ class Mouth:
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
-        self._fade = max(1, round(FADE_SECONDS * rate))
         # written by the session's side
         self._queue: deque[tuple[int, Samples]] = deque()
         self._wanted = 1.0
@@ -61,8 +61,7 @@ class Mouth:
         # written by the output's side
         self._current: tuple[int, Samples] | None = None
         self._level = 1.0
-        self._standing = False
-        self._ending = 0
+        self._faded: list[Samples] = []  # heard fading on the way to standing still; comes again
         self._progress = Progress(-1, 0, None)
         self._audible_from: int | None = None
 
@@ -71,7 +70,7 @@ class Mouth:
     def play(self, reply: int, samples: Samples) -> None:
         """Queues a chunk. Nothing of a reply that was hushed is taken any more."""
         if reply > self._cut and samples.size:
-            self._queue.append((reply, samples))
+            self._queue.append((reply, clean(samples)[0]))
 
     def duck(self) -> None:
         """Lowers the level, from the next block on."""
@@ -101,21 +100,31 @@ class Mouth:
 
     def render(self, n: int) -> Samples:
         """The next ``n`` samples for the output. Never waits; silence where there is nothing to play."""
+        hold, cut, wanted = (
+            self._hold,
+            self._cut,
+            self._wanted,
+        )  # one look at each: the other side may turn them meanwhile
         out = silence(n)
         filled = 0
-        if self._hold and not self._standing and self._sounding():
-            self._stand(out)
-        elif not self._hold:
-            filled = self._fill(out)
-        self._standing = self._hold
-        if filled == 0 and not self._hold:
-            self._level = self._wanted
+        while filled < n:
+            current = self._head()
+            if current is None:
+                break
+            reply, samples = current
+            room = out[filled:]
+            if reply <= cut:
+                filled += self._fade_away(samples, room, wanted)
+            elif hold:
+                if self._level <= 0.0 or not (self._progress.played or self._faded):
+                    break  # it stands, or has not begun
+                filled += self._come_to_a_stand(samples, room)
+            else:
+                filled += self._go_through(samples, room, wanted)
+        if filled < n:
+            self._run_dry(hold, wanted)
         np.clip(out, -CEILING, CEILING, out=out)
         return out
-
-    def _sounding(self) -> bool:
-        current = self._head()
-        return current is not None and current[0] > self._cut
 
     def _head(self) -> tuple[int, Samples] | None:
         if self._current is None and self._queue:
@@ -126,52 +135,74 @@ class Mouth:
                 self._audible_from = None
         return self._current
 
-    def _stand(self, out: Samples) -> None:
-        """The beginning of standing still: what comes next is heard fading, and stays in the queue."""
-        current = self._head()
-        assert current is not None
-        n = min(self._fade, out.size, current[1].size)
-        out[:n] = current[1][:n] * np.linspace(self._level, 0.0, n, dtype=np.float32)
-        self._level = 0.0
+    def _consume(self, samples: Samples, n: int) -> None:
+        assert self._current is not None
+        self._current = (self._current[0], samples[n:]) if n < samples.size else None
 
-    def _fill(self, out: Samples) -> int:
-        filled = 0
-        while filled < out.size:
-            current = self._head()
-            if current is None:
-                break
-            reply, samples = current
-            if reply <= self._cut:
-                filled += self._end_of(samples, out[filled:])
-                continue
-            n = min(samples.size, out.size - filled)
-            out[filled : filled + n] = samples[:n] * self._ramp(n)
-            self._count(samples[:n])
-            self._current = (reply, samples[n:]) if n < samples.size else None
-            filled += n
-        return filled
-
-    def _end_of(self, samples: Samples, out: Samples) -> int:
-        """A hushed reply fades out once, wherever it is, and is gone; later chunks of it go without a sound."""
-        n = 0
-        if self._ending < self._cut and self._progress.played:
-            n = min(self._fade, samples.size, out.size)
-            out[:n] = samples[:n] * np.linspace(self._level, 0.0, n, dtype=np.float32)
-        self._ending = self._cut
-        self._level = self._wanted
-        self._current = None
+    def _go_through(self, samples: Samples, room: Samples, wanted: float) -> int:
+        for heard in self._faded:  # it went on before it stood: then they were heard, and do not come again
+            self._count(heard)
+        self._faded = []
+        n = min(samples.size, room.size)
+        room[:n] = samples[:n] * self._envelope(n, wanted, RAMP_SECONDS)
+        self._count(samples[:n])
+        self._consume(samples, n)
         return n
 
-    def _ramp(self, n: int) -> Samples | np.float32:
-        if self._level == self._wanted:
-            return np.float32(self._level)
-        step = n / (RAMP_SECONDS * self.rate)
-        reached = self._wanted if abs(self._wanted - self._level) <= step else (
-            self._level + step if self._wanted > self._level else self._level - step
-        )  # fmt: skip
-        ramp: Samples = np.linspace(self._level, reached, n, dtype=np.float32)
-        self._level = float(reached)
-        return ramp
+    def _come_to_a_stand(self, samples: Samples, room: Samples) -> int:
+        n = min(samples.size, room.size, self._fade_left())
+        room[:n] = samples[:n] * self._envelope(n, 0.0, FADE_SECONDS)
+        self._faded.append(samples[:n])
+        self._consume(samples, n)
+        if self._level <= 0.0:
+            self._put_back()
+        return n
+
+    def _put_back(self) -> None:
+        """What was heard fading comes again: the reply stands where the fade began."""
+        if not self._faded:
+            return
+        rest = [] if self._current is None else [self._current[1]]
+        self._current = (self._progress.reply, np.concatenate((*self._faded, *rest)))
+        self._faded = []
+
+    def _fade_away(self, samples: Samples, room: Samples, wanted: float) -> int:
+        """A hushed reply fades out, over as many chunks and blocks as it takes; the rest of it goes without a sound."""
+        self._faded = []
+        n = 0
+        if self._progress.played and self._level > 0.0:
+            n = min(samples.size, room.size, self._fade_left())
+            room[:n] = samples[:n] * self._envelope(n, 0.0, FADE_SECONDS)
+            self._consume(samples, n)
+        if self._level <= 0.0 or not self._progress.played:
+            self._current = None
+            following = self._head()
+            if following is None or following[0] > self._cut:
+                self._level = wanted
+        return n
+
+    def _run_dry(self, hold: bool, wanted: float) -> None:
+        """Nothing more to play in this block, or standing: whatever level was on its way is reached in silence."""
+        if not hold:
+            self._level = wanted
+        elif self._faded:
+            self._level = 0.0
+            self._put_back()
+
+    def _fade_left(self) -> int:
+        return max(1, math.ceil(self._level * FADE_SECONDS * self.rate - 1e-6))
+
+    def _envelope(self, n: int, wanted: float, seconds: float) -> Samples | np.float32:
+        """The level during the next ``n`` samples, on its way to ``wanted``."""
+        if self._level == wanted:
+            return np.float32(wanted)
+        step = math.copysign(1.0 / (seconds * self.rate), wanted - self._level)
+        levels = self._level + step * np.arange(n + 1)  # the last one is where the next block begins
+        low, high = sorted((self._level, wanted))
+        envelope: Samples = np.clip(levels[:-1], low, high).astype(np.float32)
+        reached = float(np.clip(levels[-1], low, high))
+        self._level = wanted if abs(reached - wanted) < 1e-6 else reached
+        return envelope
 
     def _count(self, samples: Samples) -> None:
         before = self._progress

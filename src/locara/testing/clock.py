@@ -91,6 +91,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             return self._charge(real_seconds)
         return real_seconds if self._charge == "measured" else float(self._charge)
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Waits for worker threads as long as they really take."""
+        self.begin_real()
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self.end_real()
+
     def begin_real(self) -> None:
         """A socket is awaited: time passes as it really does."""
         self._jumping.real_work += 1

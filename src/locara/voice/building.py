@@ -104,7 +104,7 @@ def _brain(
     why: dict[str, str],
 ) -> Brain:
     if omni is not None:
-        if any(stage is not None for stage in (stt, llm)):
+        if any(stage is not None for stage in (stt, llm, tts)):
             raise ConfigError("omni= is one model for everything", hint="leave stt= and llm= out, or leave omni= out")
         return OmniBrain(cast(SpeechModel, _engine("omni", omni, why)), deadlines=deadlines)
     system = SYSTEM

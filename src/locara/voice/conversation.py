@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any, Self
@@ -39,8 +40,8 @@ class PushToTalk:
     def press(self) -> None:
         """The key is down: everything from 300 ms ago on is the turn, until it is up; nothing else can end it."""
         if not self.held:
-            self.held = True
             self._post(moves.Pressed())
+            self.held = True
 
     def release(self) -> None:
         """The key is up: the turn ends 300 ms later, for people let go early."""
@@ -64,6 +65,7 @@ class Session:
         self._loop = Loop(parts)
         self._phase = "new"
         self._said = 0
+        self._stopping: asyncio.Task[None] | None = None
         self.push_to_talk = PushToTalk(self._post)
         """The push-to-talk key."""
 
@@ -79,9 +81,12 @@ class Session:
         self._phase = "starting"
         try:
             await loading.load_all(self._stages, self._parts.deadlines.load)
+            self._still_starting()
+            # The source first: where it cannot be opened, a file that was to be the output is not emptied for nothing.
+            await self._parts.source.open()
             await self._parts.sink.open(self._loop.pull)
             self._loop.open_mouth(self._parts.sink.rate)
-            await self._parts.source.open()
+            self._still_starting()
         except BaseException:
             self._phase = "failed"
             await self._release()
@@ -90,22 +95,35 @@ class Session:
         self._phase = "running"
         self._loop.begin(self.plan)
 
+    def _still_starting(self) -> None:
+        if self._phase != "starting":
+            raise SessionError("this session was stopped while it started", hint="make a new one")
+
     async def stop(self) -> None:
         """Ends the conversation and everything that belongs to it. May be called from any state, and twice."""
-        if self._phase not in ("running", "starting"):
-            return
+        if self._stopping is None:
+            if self._phase not in ("running", "starting"):
+                return
+            self._stopping = asyncio.create_task(self._stop(), name="locara-stop")
+        # Whoever waits may be cancelled; devices and processes are closed all the same.
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         running = self._phase == "running"
         self._phase = "stopping"
-        if running:
-            # The machine ends turn and reply; if it cannot any more, the end comes all the same.
-            try:
-                async with asyncio.timeout(self._parts.deadlines.close):
-                    await self._loop.inbox.put(moves.Stop())
-                    await self._loop.ended.wait()
-            except TimeoutError:
-                pass
-        await self._release()
-        self._phase = "closed"
+        try:
+            if running:
+                await self._end_conversation()
+            await self._release()
+        finally:
+            self._phase = "closed"
+
+    async def _end_conversation(self) -> None:
+        """The machine ends turn and reply; if it cannot any more, the end comes all the same."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._parts.deadlines.close):
+                await self._loop.inbox.put(moves.Stop())
+                await self._loop.ended.wait()
 
     async def _release(self) -> None:
         """Closes what is open, in the order in which it depends on each other."""
@@ -198,8 +216,8 @@ class Session:
 
     def mute(self) -> Handle:
         """From now on the microphone gives zeros, before anything else sees it."""
-        self._loop.ear.muted = True
         self._post(moves.Muted())
+        self._loop.ear.muted = True
         return Handle()
 
     def unmute(self) -> Handle:

@@ -175,7 +175,8 @@ class ToolResult(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected(Event):
-    """Audio or text that was not taken for a turn: ``no-words``, ``backchannel``, ``echo``, ``muted``."""
+    """Audio or text that was not taken for a turn: ``no-words``, ``backchannel``, ``echo``, ``muted``,
+    ``replaced`` (by typed text)."""
 
     type: ClassVar[str] = "rejected"
     text: str

@@ -30,6 +30,9 @@ PAUSE_SECONDS = 0.04
 HANGOVER_SECONDS = 0.25
 """Voice activity may end at most this much later than the sound it followed (Silero: 117 ms median, 273 ms p95)."""
 
+TOLD_SECONDS = 0.1
+"""Unvoiced this long is told as ``speech-end``: a shorter gap prepares a reply, but need not flicker in anyone's view."""
+
 # --- is the turn over? ------------------------------------------------------------------------------------------------
 
 HINT_SECONDS = 0.08
@@ -60,6 +63,9 @@ PATIENCE = {
     "patient": Patience(finished=0.8, unsure=1.3, hanging=2.5, last=4.0),
 }
 """One setting a person understands. Most pauses inside a turn last less than 0.7 s (median of eot-bench 0.5 s)."""
+
+WORDLESS_SECONDS = 0.5
+"""A turn in which no words were found ends after this much silence: the word may only just have begun."""
 
 MAX_TURN_SECONDS = 120.0
 """No turn goes on for ever: a television is not a speaker."""
@@ -143,6 +149,9 @@ TAKE_SECONDS = 0.9
 WORDS_SECONDS = 0.6
 """After the voice ended, words are awaited this long; then it was a noise."""
 
+ALL_SAID_SECONDS = 0.25
+"""Silence after which words that are settled are all there is: a shorter gap may be inside what is being said."""
+
 HELD_SECONDS = 4.0
 """Held longer than this, the reply goes on or ends: the last deadline."""
 
@@ -174,7 +183,7 @@ def floor(*, voiced: float, silence: float, text: str, settled: bool) -> Floor:
         return Floor.TAKEN
     if voiced >= TAKE_SECONDS:
         return Floor.TAKEN
-    if settled or silence >= WORDS_SECONDS:
+    if (settled and silence >= ALL_SAID_SECONDS) or silence >= WORDS_SECONDS:
         return Floor.KEPT
     return Floor.OPEN
 

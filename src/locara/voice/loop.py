@@ -23,7 +23,7 @@ from locara.gate.ear import Ear
 from locara.gate.mouth import Mouth
 from locara.voice import events as tell
 from locara.voice import moves, turns
-from locara.voice.brain import Brain, Deadlines
+from locara.voice.brain import Brain, Deadlines, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
 from locara.voice.history import Said, Used, as_messages
@@ -94,6 +94,7 @@ class Loop:
         self._quiet_since = 0
         self._deaf_until = 0
         self._told_dead = False
+        self._newest_saying = 0
         self._out: deque[Samples] = deque(maxlen=BLOCKS_WAITING)
 
     # --- beginning and ending -----------------------------------------------------------------------------------------
@@ -129,6 +130,8 @@ class Loop:
         message = f"{task.get_name()}: {type(error).__name__}: {error}"
         hint = "this should not happen: please report it, with the log"
         self.emit(tell.Error(t=self.now, code="internal", message=message, stage="session", fatal=True, hint=hint))
+        if task.get_name() != "locara-session" and not self.state.ended:
+            self._decide(moves.Stop("failed"))
         self._end("failed")
 
     async def finish(self, reason: str) -> None:
@@ -226,8 +229,11 @@ class Loop:
         for effect in effects:
             self._do(effect)
         if self.waiting and isinstance(happened, moves.Say | moves.Interrupt):
+            # Sayings that the machine has seen and does not know any more were refused, empty, or interrupted.
+            if isinstance(happened, moves.Say):
+                self._newest_saying = max(self._newest_saying, happened.number)
             known = {saying.number for saying in self.state.sayings} | {self._being_said[1]}
-            self._release_waiting(set(self.waiting) - known)  # refused, empty, or thrown away by an interrupt
+            self._release_waiting({one for one in self.waiting if one <= self._newest_saying} - known)
 
     def _release_waiting(self, numbers: set[int]) -> None:
         for number in numbers:
@@ -332,8 +338,11 @@ class Loop:
         self.events.send(event)
 
     async def _announce(self, engine: Announces) -> None:
-        async for text in engine.announcements():
-            await self.inbox.put(moves.Say(text))
+        try:
+            async for text in engine.announcements():
+                await self.inbox.put(moves.Say(text))
+        except Exception as error:  # whoever cannot announce can still answer
+            await self.inbox.put(failure(error, "llm"))
 
     # --- the output ---------------------------------------------------------------------------------------------------
 

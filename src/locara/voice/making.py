@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from locara.audio import Resampler, Samples, silence
+from locara.audio import Resampler, Samples, clean, silence
 from locara.engines.contracts import LanguageModel, Message, Speech, Tool, ToolCall, Voice
 from locara.errors import EngineFailed
 from locara.gate.mouth import lead_of
@@ -188,7 +188,7 @@ class Making:
         stream = voice.speak(spoken.text)
         async for speech in _each(stream, first=deadlines.first_sound, then=deadlines.sound):
             words = _words_in_reply(speech, spoken, start, self._rate / voice.rate)
-            samples = resampler.push(speech.samples)
+            samples = resampler.push(clean(speech.samples)[0])
             await self._sound(Chunk(samples, opens_at, end, words, opens, False, clause if opens else ""))
             opens = False
             await self._room.wait()

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Literal
 
-from locara.audio import Resampler, Samples, silence
+from locara.audio import Resampler, Samples, clean, silence
 from locara.engines.contracts import Engine, Message, SpeechModel, SpokenText, ToolCall
 from locara.errors import EngineFailed
 from locara.gate.mouth import lead_of
@@ -27,7 +27,9 @@ class OmniBrain:
     def __init__(self, model: SpeechModel, *, deadlines: Deadlines | None = None) -> None:
         self._model = model
         self._deadlines = deadlines or Deadlines()
-        self._heard: deque[Samples | tuple[int, int]] = deque()
+        self._heard: deque[Samples | tuple[int, int] | None] = deque()
+        """What the model is still to be given: sound, a request to settle (turn, revision), or None: forget it all."""
+        self._turn_of: dict[int, int] = {}
         self._fed_until = 0
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -76,10 +78,14 @@ class OmniBrain:
         self._wake.set()
 
     def forget(self, turn: int) -> None:
-        """The turn is over; if it was answered, `prepare` has taken it."""
+        """The turn is over; unless a reply answers it, the model forgets what it heard."""
+        if turn not in self._turn_of.values():
+            self._heard.append(None)
+            self._wake.set()
 
     def prepare(self, reply: int, turn: int, history: Sequence[Message], text: str, *, verbatim: bool) -> None:
         """Asks for the answer to what was heard."""
+        self._turn_of[reply] = turn
         name = f"reply-{reply}"
         self._tasks[name] = asyncio.create_task(self._answer(reply, history, text, verbatim), name=name)
         self._tasks[name].add_done_callback(lambda _: self._tasks.pop(name, None))
@@ -95,6 +101,7 @@ class OmniBrain:
 
     def discard(self, reply: int) -> None:
         """Stops the answer."""
+        self._turn_of.pop(reply, None)
         task = self._tasks.get(f"reply-{reply}")
         if task is not None:
             task.cancel()
@@ -119,7 +126,7 @@ class OmniBrain:
                     continue
                 try:
                     async with asyncio.timeout(self._deadlines.push):
-                        await self._model.hear(item)
+                        await (self._model.forget() if item is None else self._model.hear(item))
                 except Exception as error:
                     await self._post(failure(error, "omni"))
 
@@ -159,7 +166,7 @@ class OmniBrain:
             if part.speech is not None:
                 if opens:
                     await self._post(ClauseReady(reply))
-                samples = resampler.push(part.speech.samples)
+                samples = resampler.push(clean(part.speech.samples)[0])
                 chunk = Chunk(samples, 0, end, (), opens, False, part.text, lead_of(samples))
                 await self._post(Sounded(reply, chunk))
                 opens = False

@@ -148,6 +148,8 @@ class Turn:
     """The push-to-talk key is down."""
     released_at: int | None = None
     typed: bool = False
+    told_end: bool = False
+    """``speech-end`` was told and no ``speech-start`` since."""
     voiced: int = 0
     """Samples of voice in it."""
 

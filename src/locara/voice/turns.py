@@ -11,7 +11,7 @@ with side effects.
 
 from __future__ import annotations
 
-from locara.audio import RATE, samples_in
+from locara.audio import samples_in
 from locara.voice import events, evidence, overlap, replies
 from locara.voice.evidence import Clause
 from locara.voice.moves import (
@@ -51,6 +51,8 @@ _PREROLL = samples_in(evidence.PREROLL_SECONDS)
 _ONSET = samples_in(evidence.ONSET_SECONDS)
 _PAUSE = samples_in(evidence.PAUSE_SECONDS)
 _HANGOVER = samples_in(evidence.HANGOVER_SECONDS)
+_TOLD = samples_in(evidence.TOLD_SECONDS)
+_WORDLESS = samples_in(evidence.WORDLESS_SECONDS)
 _HINT = samples_in(evidence.HINT_SECONDS)
 _DISTURBED = samples_in(evidence.DISTURBED_SECONDS)
 _MAX_TURN = samples_in(evidence.MAX_TURN_SECONDS)
@@ -94,6 +96,7 @@ def _asked(step: Step, happened: Happened) -> None:
         case Interrupt():
             _interrupt(step)
         case Muted():
+            step.set(voice=False, run=0, probability=0.0)  # what sounded before is not the beginning of what comes
             if step.s.user in (User.TALKING, User.PAUSING):
                 replies.drop_unheard(step)
                 overlap.dismiss(step, "muted")
@@ -166,14 +169,16 @@ def _heard_talking(step: Step, heard: Heard) -> None:
         last_voice = s.now - s.run
         step.in_turn(speech_end=_between(max(turn.began, last_voice - _HANGOVER), heard.loud_until, last_voice))
         step.user(On.SILENCE)
-        step.tell(events.SpeechEnd, turn.id, probability=s.probability)
 
 
 def _heard_pausing(step: Step) -> None:
     s, turn = step.s, step.turn
     if s.voice and s.run >= _ONSET:
         _go_on_talking(step, On.VOICE)
-    elif not turn.asked:
+        return
+    if not s.voice and s.run >= _TOLD:
+        _tell_speech_end(step)
+    if not turn.asked:
         step.do(Feed(turn.id))
         if s.now - turn.speech_end >= _HINT:
             _settle(step)
@@ -181,7 +186,7 @@ def _heard_pausing(step: Step) -> None:
 
 def _heard_yielded(step: Step) -> None:
     s, turn = step.s, step.turn
-    if s.voice and s.run >= _ONSET and not turn.typed and s.rules.open_mic:
+    if s.voice and s.run >= _ONSET and not turn.typed and s.rules.open_mic and turn.reason != "too-long":
         _go_on_talking(step, On.VOICE)
     elif turn.decided_at is not None and s.now - turn.decided_at >= samples_in(s.rules.reply_seconds):
         _overdue(step)
@@ -202,7 +207,15 @@ def _go_on_talking(step: Step, why: On) -> None:
     )
     step.user(why)
     step.do(Listen(turn.id, max(0, s.now - (s.run if s.voice else 0) - _PREROLL)))
-    step.tell(events.SpeechStart, turn.id, probability=s.probability)
+    if turn.told_end:
+        step.in_turn(told_end=False)
+        step.tell(events.SpeechStart, turn.id, probability=s.probability)
+
+
+def _tell_speech_end(step: Step) -> None:
+    if not step.turn.told_end and not step.turn.typed:
+        step.in_turn(told_end=True)
+        step.tell(events.SpeechEnd, step.turn.id, probability=step.s.probability)
 
 
 def _settle(step: Step) -> None:
@@ -216,6 +229,7 @@ def _settle_and_decide(step: Step) -> None:
 
 
 def _decide(step: Step, at: int | None = None) -> None:
+    _tell_speech_end(step)
     step.in_turn(decided_at=step.s.now if at is None else at)
     step.user(On.DECIDED)
 
@@ -244,7 +258,8 @@ def _consider(step: Step) -> None:
     if turn.settled:
         if s.rules.words and not evidence.words_of(turn.text):
             replies.drop_unheard(step)
-            overlap.dismiss(step, "no-words")
+            if s.user is User.YIELDED or s.now - turn.speech_end >= _WORDLESS:
+                overlap.dismiss(step, "no-words")
             return
         _prepare(step, turn)
     if s.user is User.PAUSING:
@@ -272,10 +287,13 @@ def _typed(step: Step, text: str) -> None:
     if not text.strip():
         return
     replies.drop_unheard(step)
-    if step.s.turn is not None:
+    if step.s.user is User.YIELDED:
+        _close_without_reply(step, "replaced")  # it was decided: what was said is not lost
+    elif step.s.turn is not None:
         overlap.dismiss(step, "replaced", rejected=bool(step.s.turn.text))
     if step.s.reply is not None:
         overlap.taken(step)
+    step.set(run=0)  # a voice that goes on begins anew: its words so far were replaced
     now = step.s.now
     turn = Turn(
         step.s.last_turn + 1,

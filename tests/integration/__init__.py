@@ -1,0 +1,1 @@
+"""Whole sessions on the real embedded engines: nothing scripted but the user's voice."""

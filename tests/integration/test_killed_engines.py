@@ -1,0 +1,144 @@
+"""An engine's process dies in the middle of its work: an error that names the stage, and the conversation goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from locara import voice
+from locara.audio import RATE
+from locara.devices.wav import read_wav
+from locara.engines.contracts import EngineInfo, Message, Tool, ToolCall
+from locara.voice import events as on
+
+from .whole import QUESTION, SENTENCES, ends, errors, finals, followed, nothing_left, on_linux, workers
+
+pytestmark = [pytest.mark.timeout(60), on_linux]
+
+STORY = ("Once there was a house. ", "In it there lived a cat. ")
+PAUSE = 1.2
+"""Seconds between two sentences: the first is played before the second is there."""
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LOCARA_NO_SERVERS", "1")
+    monkeypatch.setenv("LOCARA_CACHE", str(tmp_path / "cache"))
+
+
+class Storyteller:
+    """The app's own language model: a sentence every 1.2 s, so that the voice is needed again in the middle."""
+
+    info = EngineInfo("the app", "story", "")
+
+    async def load(self) -> None:
+        """Nothing to load."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def reply(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> AsyncIterator[str | ToolCall]:
+        """The story; to everything but the first question one sentence of it."""
+        turns = sum(message.role == "user" for message in messages)
+        for sentence in STORY[:2] if turns == 1 else STORY[:1]:
+            yield sentence
+            await asyncio.sleep(PAUSE)
+
+
+def kill(name: str) -> int:
+    """Kills the one process whose command line holds ``name``."""
+    [process] = workers(name)
+    os.kill(process, signal.SIGKILL)
+    return process
+
+
+def test_a_recogniser_that_dies_in_a_turn_costs_this_turn_only() -> None:
+    killed: list[int] = []
+
+    def act(event: on.Event) -> None:
+        if isinstance(event, on.PartialTranscript) and event.turn == 0 and not killed:
+            killed.append(kill("sphinx_worker"))
+
+    with nothing_left():
+        session = voice.session(input=QUESTION, output="none", end_with_input=True)
+        events = asyncio.run(followed(session, act))
+    assert killed
+    [error] = errors(events)
+    assert (error.stage, error.fatal, error.turn) == ("stt", False, 0)
+    assert "died" in error.message
+    assert error.hint
+    assert ends(events)[0] == (0, "user", "failed")
+    assert finals(events) == SENTENCES[1:]
+    assert ends(events)[-2:] == [(1, "user", "complete"), (1, "assistant", "finished")]
+    assert session.metrics()["errors"] == 1.0
+
+
+def test_a_voice_that_dies_in_a_clause_costs_this_reply_only() -> None:
+    killed: list[int] = []
+
+    def act(event: on.Event) -> None:
+        if isinstance(event, on.AudioChunk) and event.turn == 0 and not killed:
+            [process] = workers("espeak_worker")
+            killed.append(process)
+            # It stands still in the middle of its work, and dies over it.
+            os.kill(process, signal.SIGSTOP)
+            asyncio.get_running_loop().call_later(0.5, os.kill, process, signal.SIGKILL)
+
+    with nothing_left():
+        session = voice.session(input=QUESTION, output="none", llm=Storyteller(), end_with_input=True)
+        events = asyncio.run(followed(session, act))
+    assert killed
+    [error] = errors(events)
+    assert (error.stage, error.fatal, error.turn) == ("tts", False, 0)
+    assert "died" in error.message
+    assert error.hint
+    assert finals(events) == SENTENCES
+    assert (0, "assistant", "failed") in ends(events)
+    assert ends(events)[-2:] == [(1, "user", "complete"), (1, "assistant", "finished")]
+    # What was heard stays in the history; what was not is not in it.
+    said = [one for one in session.history if isinstance(one, voice.Said) and one.role == "assistant"]
+    assert STORY[0].startswith(said[0].text.strip())
+    assert "cat" not in " ".join(one.text for one in said)
+
+
+def test_a_voice_that_dies_between_two_clauses_is_not_missed() -> None:
+    killed: list[int] = []
+
+    def act(event: on.Event) -> None:
+        if isinstance(event, on.AudioChunk) and event.turn == 0 and not killed:
+            killed.append(kill("espeak_worker"))
+
+    with nothing_left():
+        session = voice.session(input=QUESTION, output="none", llm=Storyteller(), end_with_input=True)
+        events = asyncio.run(followed(session, act))
+    assert killed
+    assert not errors(events)
+    spoken = "".join(event.text for event in events if isinstance(event, on.AudioChunk) and event.turn == 0)
+    assert "lived a cat" in spoken
+    assert (0, "assistant", "finished") in ends(events) or (0, "assistant", "interrupted") in ends(events)
+
+
+def test_both_engines_may_die_between_two_turns(tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def act(event: on.Event) -> None:
+        if isinstance(event, on.TurnEnd) and event.who == "assistant" and not killed:
+            killed.extend((kill("sphinx_worker"), kill("espeak_worker")))
+
+    with nothing_left():
+        session = voice.session(input=QUESTION, output=tmp_path / "out.wav", end_with_input=True)
+        events = asyncio.run(followed(session, act))
+    assert len(killed) == 2
+    assert finals(events) == SENTENCES
+    assert not errors(events)
+    assert ends(events)[-1] == (1, "assistant", "finished")
+    sound, rate = read_wav(tmp_path / "out.wav")
+    spoken = next(event for event in events if isinstance(event, on.AudioChunk) and event.turn == 1)
+    assert float(np.abs(sound[round(spoken.t * rate) :]).max()) > 0.05
+    assert rate != RATE
