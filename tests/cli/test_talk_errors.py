@@ -80,13 +80,13 @@ def test_a_virtual_clock_and_devices_do_not_go_together(folder: Path) -> None:
 
 
 def test_a_record_folder_that_cannot_be_made_is_said_before_the_conversation(folder: Path) -> None:
-    # BUG: the folder is looked at when the conversation is over, which is then lost.
+    # It was once looked at only when the conversation was over, which was then lost.
     arguments = ("--input", str(QUESTION), "--output", "none", "--record", "text.wav/kept", *SIMULATED)
     is_explained(locara_run(folder, "talk", *arguments), "text.wav/kept")
 
 
 def test_a_record_folder_that_cannot_be_written_is_explained(folder: Path) -> None:
-    # BUG: OSError of timeline.svg and events.jsonl is not turned into an AudioError: a traceback.
+    # The picture is written after the sound: also what comes late must be explained.
     write_first_sentence(folder / "in.wav")
     (folder / "kept" / "timeline.svg").mkdir(parents=True)
     done = locara_run(folder, "talk", "--input", "in.wav", "--output", "none", "--record", "kept", *SIMULATED)
@@ -98,7 +98,7 @@ def test_a_record_folder_that_cannot_be_written_is_explained(folder: Path) -> No
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("option", ["--events", "--output"])
 def test_a_full_disk_is_explained(folder: Path, option: str) -> None:
-    # BUG: OSError from the events file is not turned into an AudioError: a traceback.
+    # The disk is full at the first write, long after the file could be opened.
     (folder / "full.wav").symlink_to("/dev/full")
     write_first_sentence(folder / "in.wav")
     arguments = ("--output", "none") if option == "--events" else ()
@@ -109,7 +109,7 @@ def test_a_full_disk_is_explained(folder: Path, option: str) -> None:
 
 
 def test_the_recording_is_not_overwritten_by_the_answer(folder: Path) -> None:
-    # BUG: the output is opened, and emptied, before the input is read: the user's recording is lost, with exit code 0.
+    # Opening the output empties it: the user's recording would be gone before it is read.
     before = write_first_sentence(folder / "same.wav").read_bytes()
     done = locara_run(folder, "talk", "--input", "same.wav", "--output", "same.wav", *SIMULATED)
     assert (folder / "same.wav").read_bytes() == before
@@ -117,7 +117,6 @@ def test_the_recording_is_not_overwritten_by_the_answer(folder: Path) -> None:
 
 
 def test_the_recording_is_not_overwritten_by_the_events(folder: Path) -> None:
-    # BUG: as above, with --events.
     before = write_first_sentence(folder / "same.wav").read_bytes()
     done = locara_run(folder, "talk", "--input", "same.wav", "--output", "none", "--events", "same.wav", *SIMULATED)
     assert (folder / "same.wav").read_bytes() == before
@@ -125,7 +124,7 @@ def test_the_recording_is_not_overwritten_by_the_events(folder: Path) -> None:
 
 
 def test_a_missing_input_costs_no_earlier_answer(folder: Path) -> None:
-    # BUG: the output is emptied although there will be no conversation.
+    # There will be no conversation, so nothing may be emptied for one.
     before = write_first_sentence(folder / "answer.wav").read_bytes()
     done = locara_run(folder, "talk", "--input", "nothing.wav", "--output", "answer.wav", *SIMULATED)
     assert (folder / "answer.wav").read_bytes() == before

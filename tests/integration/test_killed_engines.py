@@ -73,8 +73,10 @@ def test_a_recogniser_that_dies_in_a_turn_costs_this_turn_only() -> None:
     assert (error.stage, error.fatal, error.turn) == ("stt", False, 0)
     assert "died" in error.message
     assert error.hint
-    assert ends(events)[0] == (0, "user", "failed")
-    assert finals(events) == SENTENCES[1:]
+    # The turn is lost, or understood from its beginning by the process that took over.
+    lost = ends(events)[0] == (0, "user", "failed")
+    assert lost or ends(events)[0] == (0, "user", "complete")
+    assert finals(events) == (SENTENCES[1:] if lost else SENTENCES)
     assert ends(events)[-2:] == [(1, "user", "complete"), (1, "assistant", "finished")]
     assert session.metrics()["errors"] == 1.0
 
@@ -88,7 +90,7 @@ def test_a_voice_that_dies_in_a_clause_costs_this_reply_only() -> None:
             killed.append(process)
             # It stands still in the middle of its work, and dies over it.
             os.kill(process, signal.SIGSTOP)
-            asyncio.get_running_loop().call_later(0.5, os.kill, process, signal.SIGKILL)
+            asyncio.get_running_loop().call_later(PAUSE + 0.5, os.kill, process, signal.SIGKILL)
 
     with nothing_left():
         session = voice.session(input=QUESTION, output="none", llm=Storyteller(), end_with_input=True)
@@ -107,38 +109,28 @@ def test_a_voice_that_dies_in_a_clause_costs_this_reply_only() -> None:
     assert "cat" not in " ".join(one.text for one in said)
 
 
-def test_a_voice_that_dies_between_two_clauses_is_not_missed() -> None:
+def test_engines_that_die_while_they_are_not_needed_are_not_missed(tmp_path: Path) -> None:
     killed: list[int] = []
 
     def act(event: on.Event) -> None:
-        if isinstance(event, on.AudioChunk) and event.turn == 0 and not killed:
-            killed.append(kill("espeak_worker"))
-
-    with nothing_left():
-        session = voice.session(input=QUESTION, output="none", llm=Storyteller(), end_with_input=True)
-        events = asyncio.run(followed(session, act))
-    assert killed
-    assert not errors(events)
-    spoken = "".join(event.text for event in events if isinstance(event, on.AudioChunk) and event.turn == 0)
-    assert "lived a cat" in spoken
-    assert (0, "assistant", "finished") in ends(events) or (0, "assistant", "interrupted") in ends(events)
-
-
-def test_both_engines_may_die_between_two_turns(tmp_path: Path) -> None:
-    killed: list[int] = []
-
-    def act(event: on.Event) -> None:
-        if isinstance(event, on.TurnEnd) and event.who == "assistant" and not killed:
+        if isinstance(event, on.LlmToken) and event.turn == 0 and not killed:
+            asyncio.get_running_loop().call_later(PAUSE / 2, lambda: killed.append(kill("espeak_worker")))
+        if isinstance(event, on.TurnEnd) and event.who == "assistant" and event.turn == 0:
             killed.extend((kill("sphinx_worker"), kill("espeak_worker")))
 
     with nothing_left():
-        session = voice.session(input=QUESTION, output=tmp_path / "out.wav", end_with_input=True)
+        output = tmp_path / "out.wav"
+        session = voice.session(input=QUESTION, output=output, llm=Storyteller(), end_with_input=True)
         events = asyncio.run(followed(session, act))
-    assert len(killed) == 2
+    assert len(killed) == 3
     assert finals(events) == SENTENCES
     assert not errors(events)
-    assert ends(events)[-1] == (1, "assistant", "finished")
+    spoken = [event for event in events if isinstance(event, on.AudioChunk)]
+    assert "lived a cat" in "".join(event.text for event in spoken if event.turn == 0)
+    assert [end for end in ends(events) if end[1] == "assistant"] == [
+        (turn, "assistant", "finished") for turn in (0, 1)
+    ]
     sound, rate = read_wav(tmp_path / "out.wav")
-    spoken = next(event for event in events if isinstance(event, on.AudioChunk) and event.turn == 1)
-    assert float(np.abs(sound[round(spoken.t * rate) :]).max()) > 0.05
     assert rate != RATE
+    last = next(event for event in spoken if event.turn == 1)
+    assert float(np.abs(sound[round(last.t * rate) :]).max()) > 0.05

@@ -13,7 +13,8 @@ import pytest
 
 from locara import voice
 from locara.audio import RATE
-from locara.devices.wav import read_wav, write_wav
+from locara.devices.wav import read_wav
+from locara.testing import clock
 from locara.voice import events as on
 
 from .whole import QUESTION, SENTENCES, ends, errors, finals, followed, nothing_left
@@ -114,9 +115,7 @@ def test_a_barge_in_hangs_up_on_the_server(server_module: Any, tmp_path: Path) -
     assert float(np.abs(silent).max()) < 0.001
 
 
-def test_a_server_that_goes_away_costs_one_reply(server_module: Any, tmp_path: Path) -> None:
-    write_wav(tmp_path / "both.wav", [read_wav(QUESTION)[0]], RATE)
-
+def test_a_server_that_goes_away_costs_one_reply(server_module: Any) -> None:
     def chat(request: Request) -> Answer:
         last = request.body["messages"][-1]["content"]
         answer: Answer = (
@@ -129,13 +128,13 @@ def test_a_server_that_goes_away_costs_one_reply(server_module: Any, tmp_path: P
     async def main() -> list[on.Event]:
         async with server_module.ChatServer(chat) as server:
             session = voice.session(
-                llm={"model": "test-model", "url": server.url}, input=tmp_path / "both.wav", output="none",
+                llm={"model": "test-model", "url": server.url}, input=QUESTION, output="none",
                 end_with_input=True,
             )  # fmt: skip
             return await followed(session)
 
     with nothing_left():
-        events = asyncio.run(main())
+        events = clock.run(main())  # on a virtual clock: time passes only while the server is asked
     assert [error.stage for error in errors(events)] == ["llm"]
     assert all(error.hint and not error.fatal for error in errors(events))
     assert finals(events)[-1] == SENTENCES[1]

@@ -39,7 +39,15 @@ def as_messages(history: list[Said | Used]) -> list[Message]:
     for entry in history:
         if isinstance(entry, Used):
             messages.append(Message("assistant", "", tool_calls=(entry.call,)))
-            messages.append(Message("tool", json.dumps(entry.result, default=str), tool_call_id=entry.call.id))
+            messages.append(Message("tool", as_json(entry.result), tool_call_id=entry.call.id))
         elif entry.text:
             messages.append(Message(entry.role, entry.text + (INTERRUPTED if entry.interrupted else "")))
     return messages
+
+
+def as_json(result: Any) -> str:
+    """What a tool gave back, for a model to read: JSON, or, of what is no JSON, what Python prints of it."""
+    try:
+        return json.dumps(result, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):  # keys that are no strings, a list that contains itself
+        return json.dumps(repr(result), ensure_ascii=False)

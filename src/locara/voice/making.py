@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from locara.errors import EngineFailed
 from locara.gate.mouth import lead_of
 from locara.voice.brain import Deadlines, Post, failure
 from locara.voice.clauses import Clauses
+from locara.voice.history import as_json
 from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Wanted
 from locara.voice.speakable import Speakable, Spoken
 
@@ -129,7 +129,7 @@ class Making:
                 await self._told(splitter, " ")  # what the model says after its tool is another sentence
             for call in calls:
                 result = await self._use(call)
-                self._messages.append(Message("tool", _as_json(result), tool_call_id=call.id))
+                self._messages.append(Message("tool", as_json(result), tool_call_id=call.id))
         raise EngineFailed(
             f"llm: the model asked for tools {MAX_TOOL_ROUNDS} times in one reply",
             stage="llm",
@@ -227,10 +227,3 @@ async def _each(stream: AsyncIterator[T], *, first: float, then: float) -> Async
         close: Callable[[], Awaitable[None]] | None = getattr(stream, "aclose", None)
         if close is not None:
             await close()
-
-
-def _as_json(result: Any) -> str:
-    try:
-        return json.dumps(result, ensure_ascii=False)
-    except (TypeError, ValueError):
-        return json.dumps(str(result), ensure_ascii=False)

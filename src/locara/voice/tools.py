@@ -46,7 +46,7 @@ def as_tool(function: Callable[..., Any] | Tool) -> Tool:
     name = getattr(function, "__name__", "")
     if not callable(function) or not name.isidentifier():
         raise ConfigError(f"{function!r} is not a tool", hint="pass plain functions with type hints as tools=[...]")
-    hints = typing.get_type_hints(function)
+    hints = _hints(function)
     properties: dict[str, Any] = {}
     required: list[str] = []
     for parameter in inspect.signature(function).parameters.values():
@@ -65,6 +65,17 @@ def as_tool(function: Callable[..., Any] | Tool) -> Tool:
         run=function,
         side_effects=getattr(function, _MARK, True),
     )
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError) as error:
+        name = getattr(function, "__name__", repr(function))
+        raise ConfigError(
+            f"tool {name}: its type hints cannot be read: {error}",
+            hint="the types must be importable where the tool is defined, not only for a type checker",
+        ) from error
 
 
 def _schema(hint: Any, where: str) -> dict[str, Any]:
@@ -92,14 +103,29 @@ def _schema(hint: Any, where: str) -> dict[str, Any]:
 async def run(tool_: Tool, arguments: Mapping[str, Any], deadline: float) -> Any:
     """What the tool gives back; a failure is a result too, for the model to read."""
     try:
-        async with asyncio.timeout(deadline):
+        async with asyncio.timeout(deadline) as limit:
+            arguments = _members(tool_, arguments)
             if inspect.iscoroutinefunction(tool_.run):
                 return await tool_.run(**arguments)
             if tool_.inline:
                 return tool_.run(**arguments)
             with real_work():
                 return await asyncio.to_thread(tool_.run, **arguments)
-    except TimeoutError:
-        return {"error": f"{tool_.name} gave no result within {deadline:g} s"}
     except Exception as error:
+        if isinstance(error, TimeoutError) and limit.expired():
+            return {"error": f"{tool_.name} gave no result within {deadline:g} s"}
         return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _members(tool_: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The model gives an enum's value; the function gets the member."""
+    try:
+        hints = typing.get_type_hints(tool_.run)
+    except (NameError, TypeError):  # a `Tool` that was made by hand, with a schema of its own
+        return dict(arguments)
+    given = dict(arguments)
+    for name, value in arguments.items():
+        hint = hints.get(name)
+        if isinstance(hint, type) and issubclass(hint, enum.Enum) and not isinstance(value, hint):
+            given[name] = hint(value)
+    return given
