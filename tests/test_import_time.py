@@ -13,7 +13,9 @@ HEAVY = {"numpy", "asyncio", "httpx", "samplerate", "pocketsphinx", "pysilero_va
 
 def loaded_after(statement: str) -> set[str]:
     """The modules that a fresh interpreter has loaded after ``statement``, less those it always has."""
-    program = f"import sys, json\nbefore = set(sys.modules)\n{statement}\nprint(json.dumps([*set(sys.modules) - before]))"
+    program = (
+        f"import sys, json\nbefore = set(sys.modules)\n{statement}\nprint(json.dumps([*set(sys.modules) - before]))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     return set(json.loads(done.stdout))
 
@@ -42,4 +44,4 @@ def test_an_unknown_attribute_is_an_attribute_error() -> None:
     import locara
 
     with pytest.raises(AttributeError, match="no attribute 'voices'"):
-        _ = locara.voices  # type: ignore[attr-defined]
+        _ = locara.voices

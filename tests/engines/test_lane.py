@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -70,7 +71,7 @@ def test_work_runs_off_the_loop_one_after_the_other_in_its_order() -> None:
             inside.clear()
             return threading.current_thread().name
 
-        names = await asyncio.gather(*(lane.run(lambda n=n: job(n), deadline=5) for n in range(10)))
+        names = await asyncio.gather(*(lane.run(functools.partial(job, n), deadline=5) for n in range(10)))
         assert done == list(range(10))
         assert set(names) == {"locara-test"}
 
@@ -79,13 +80,11 @@ def test_work_runs_off_the_loop_one_after_the_other_in_its_order() -> None:
 
 def test_the_loop_goes_on_while_work_is_done() -> None:
     async def use(lane: Lane) -> None:
-        stuck, ticks = Stuck(), 0
+        stuck = Stuck()
         task = asyncio.create_task(lane.run(stuck.work, deadline=10))
-        while not stuck.begun.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(stuck.begun.wait, 5)
         for _ in range(5):
             await asyncio.sleep(0.001)
-            ticks += 1
         assert not task.done()
         stuck.told.set()
         assert await task == "late"
@@ -125,8 +124,7 @@ def test_cancelling_who_waits_abandons_the_work() -> None:
     async def use(lane: Lane) -> None:
         stuck = Stuck()
         task = asyncio.create_task(lane.run(stuck.work, deadline=10, abandon=stuck.abandon))
-        while not stuck.begun.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(stuck.begun.wait, 5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -139,8 +137,7 @@ def test_work_that_never_began_is_not_begun_once_nobody_waits_and_disturbs_no_ot
     async def use(lane: Lane) -> None:
         stuck, waiting = Stuck(), Stuck()
         first = asyncio.create_task(lane.run(stuck.work, deadline=10))
-        while not stuck.begun.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(stuck.begun.wait, 5)
         with pytest.raises(EngineTimeout):
             await lane.run(waiting.work, deadline=0.05, abandon=waiting.abandon)
         assert waiting.abandoned_by == []
@@ -162,6 +159,11 @@ def test_work_that_is_done_is_not_abandoned() -> None:
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------
+
+
+async def collect(stream: AsyncIterator[int], into: list[int]) -> None:
+    async for one in stream:
+        into.append(one)
 
 
 class Items:
@@ -216,8 +218,7 @@ def test_a_stream_that_breaks_gives_what_it_had() -> None:
     async def use(lane: Lane) -> None:
         got: list[int] = []
         with pytest.raises(ValueError, match="broken"):
-            async for one in lane.stream(Items(3, raises=True), deadline=5):
-                got.append(one)
+            await collect(lane.stream(Items(3, raises=True), deadline=5), got)
         assert got == [0, 1, 2]
 
     with_lane(use)
@@ -228,8 +229,7 @@ def test_an_item_that_takes_too_long_ends_the_stream_and_its_iterator() -> None:
         stuck = Stuck()
         items, got = Items(2, stuck=stuck), list[int]()
         with pytest.raises(EngineTimeout):
-            async for one in lane.stream(items, deadline=0.1, abandon=stuck.abandon):
-                got.append(one)
+            await collect(lane.stream(items, deadline=0.1, abandon=stuck.abandon), got)
         assert got == [0, 1]
         await lane.run(lambda: None, deadline=5)
         assert items.closed.is_set()
@@ -268,8 +268,7 @@ def test_closing_does_not_wait_for_ever_for_work_that_hangs() -> None:
     async def use(lane: Lane) -> float:
         stuck = Stuck()
         task = asyncio.create_task(lane.run(stuck.work, deadline=10))
-        while not stuck.begun.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(stuck.begun.wait, 5)
         began = time.monotonic()
         lane.close()
         took = time.monotonic() - began

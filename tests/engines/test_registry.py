@@ -52,7 +52,7 @@ def test_a_plugin_comes_in_by_the_same_door_as_the_built_in_engines(install: Ins
     names = list(registry.installed("tts"))
     assert "a-parrot" in names
     assert names == sorted(names)
-    made = registry.create("tts", "parrot-small", {"speed": 2})
+    made: object = registry.create("tts", "parrot-small", {"speed": 2})
     assert made == ("a-parrot", "parrot-small", {"speed": 2})
     assert {"parrot-large", "parrot-small"} <= set(registry.models("tts"))
 
@@ -67,7 +67,7 @@ def test_the_first_that_knows_the_model_runs_it_unless_an_engine_is_named(instal
 
 def test_a_misspelled_model_is_answered_with_the_nearest_name_and_all_others(install: Install) -> None:
     install("a-parrot", "omni", plugin("a-parrot", "parrot-large", "gull"))
-    with pytest.raises(EngineMissing, match="end-to-end speech.*'parot-large'") as caught:
+    with pytest.raises(EngineMissing, match=r"end-to-end speech.*'parot-large'") as caught:
         registry.create("omni", "parot-large", {})
     assert "did you mean 'parrot-large'?" in caught.value.hint
     assert "gull" in caught.value.hint
@@ -105,13 +105,14 @@ def test_without_a_list_of_models_the_engine_stands_for_itself(install: Install)
     assert "lonely" in registry.models("omni")
 
 
-@pytest.mark.parametrize(("kind", "engine"), [("vad", "silero"), ("stt", "pocketsphinx"), ("tts", "espeak-ng"), ("llm", "auto")])
+@pytest.mark.parametrize(
+    ("kind", "engine"), [("vad", "silero"), ("stt", "pocketsphinx"), ("tts", "espeak-ng"), ("llm", "auto")]
+)
 def test_the_built_in_engines_are_there(kind: Kind, engine: str) -> None:
     assert engine in registry.installed(kind)
     assert registry.models(kind)
 
 
-# BUG: with an engine that is not installed, the error speaks of the model, and suggests the very name that was given.
 def test_an_engine_that_is_not_installed_is_what_the_error_is_about(install: Install) -> None:
     install("a-parrot", "omni", plugin("a-parrot", "parrot-large"))
     with pytest.raises(EngineMissing) as caught:

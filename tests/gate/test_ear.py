@@ -58,8 +58,7 @@ def test_everybody_gets_the_blocks_and_the_detector_every_sample_once(
     everything = np.concatenate([silence(0), *decided])
     assert all(one.size == window for one in detector.windows)
     whole = [
-        everything[one : one + (end - one) // window * window]
-        for one, end in zip(begun, [*begun[1:], at], strict=True)
+        everything[one : one + (end - one) // window * window] for one, end in zip(begun, [*begun[1:], at], strict=True)
     ]
     assert np.array_equal(np.concatenate([silence(0), *detector.windows]), np.concatenate(whole))
     for start in {0, 1, at // 3, at - 1, at, at + 5}:

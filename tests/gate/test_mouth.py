@@ -138,7 +138,8 @@ class Checked:
         """A hold that was taken back before it stood: what was heard meanwhile is counted now, or comes again."""
         waiting = sum(one.size for _, one in self.queue)
         ahead = min(self.faded, waiting)
-        again = int(np.count_nonzero(out)) == min(out.size, waiting) and self.moved == min(out.size, waiting)
+        sounds = int(np.flatnonzero(out)[-1]) + 1 if out.any() else 0
+        again = self.moved == min(out.size, waiting) and sounds in (self.moved, 0)
         if self.faded < FADE and not again:
             self.take(ahead)
         self.faded = 0
@@ -197,7 +198,9 @@ MOVES = st.one_of(
 
 @settings(max_examples=250, deadline=None)
 @given(st.lists(MOVES, max_size=40))
-def test_whatever_is_asked_of_it_everything_leaves_in_order_once_and_at_its_level(moves: list[tuple[object, ...]]) -> None:
+def test_whatever_is_asked_of_it_everything_leaves_in_order_once_and_at_its_level(
+    moves: list[tuple[object, ...]],
+) -> None:
     checked, reply = Checked(), 1
     for move in moves:
         match move:
@@ -320,6 +323,19 @@ def test_a_hushed_reply_that_stood_still_ends_without_a_sound() -> None:
     assert np.array_equal(mouth.render(200), sound(0, 200))
 
 
+# BUG: a hold that is taken back when its fade has just used up all there was: what was heard of it is never counted, so the
+# reply never plays out and ends 15 s later as stalled. `_run_dry` must count `_faded`, or put it back, without `hold` too.
+def test_a_hold_at_the_very_end_that_is_taken_back_loses_no_count() -> None:
+    mouth = Mouth(RATE)
+    mouth.play(1, sound(0, 52))
+    mouth.render(50)
+    mouth.hold()
+    mouth.render(2)
+    mouth.go_on()
+    mouth.render(500)
+    assert mouth.progress.played == 52
+
+
 class HeldMeanwhile(Mouth):
     """The session's thread says ``hold`` at the worst moment: while the output's thread fills its block."""
 
@@ -380,8 +396,6 @@ def test_a_hushed_reply_is_the_last_that_was_lowered() -> None:
     assert any(np.array_equal(out[k:], sound(0, 400 - k)) for k in range(1, FADE + 1)), "the next is not at its level"
 
 
-# BUG: where the chunk ends before the fade does, the next reply begins at the level the fade had reached and ramps up from
-# there. `_fade_away` must set the level when what follows is another reply, also if it has not faded to its end.
 @pytest.mark.parametrize("left", [0, 1, 50])
 def test_the_next_reply_has_its_full_level_however_little_was_left_of_the_last(left: int) -> None:
     mouth = Mouth(RATE)
@@ -417,7 +431,7 @@ def test_changes_of_level_never_click(moves: list[tuple[str, int]], chunks: list
     mouth = Mouth(RATE)
     for n in [*chunks, 20_000]:
         mouth.play(1, steady(n))
-    out: list[Samples] = [steady(1)]
+    out = [mouth.render(1)]
     for act, n in moves:
         if act:
             getattr(mouth, act)()

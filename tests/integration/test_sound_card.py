@@ -133,7 +133,6 @@ def test_what_the_app_says_is_heard_and_counted_as_said(sound_server: SoundServe
 
 @pytest.mark.parametrize("llm", [None, "built-in"])
 def test_the_plan_says_why_for_every_stage(llm: str | None) -> None:
-    # BUG: the language model that was looked for and chosen has no reason in the plan.
     async def main() -> dict[str, dict[str, str]]:
         session = voice.session(llm=llm, input="none", output="none")
         async with session:

@@ -66,7 +66,6 @@ def test_typed_text_while_the_user_speaks_replaces_the_spoken_turn() -> None:
 
 
 def test_a_text_typed_right_after_another_does_not_lose_the_first() -> None:
-    # BUG: the first one is dropped: neither the history nor the model ever knows it.
     model = ScriptedModel(["Fine."])
     talk = Conversation([], more=4.0)
     both = at_times((1.0, lambda s: s.send_text("my name is ada")), (1.0, lambda s: s.send_text("what is my name")))
@@ -120,8 +119,6 @@ def test_interrupt_with_nothing_to_stop_does_nothing() -> None:
 
 
 def test_muted_is_zeros_for_everyone_and_ends_the_open_turn() -> None:
-    # BUG: voice activity still stands at "voice" with its whole run, so another turn is opened over what was said before
-    # the muting, and answered.
     talk = Conversation([Line(1.0, "tell me all about it", 2.0), Line(5.0, "what time is it now")], replies=["Noon."])
     ears = NotingRecogniser(spoken(talk))
     result = play(talk, stt=ears, acts=at_times((2.0, lambda s: s.mute()), (4.0, lambda s: s.unmute())))
@@ -147,7 +144,6 @@ def test_a_muted_microphone_cannot_interrupt() -> None:
 
 @pytest.mark.parametrize("voiced", [0.5, 0.85])
 def test_a_reply_goes_on_when_the_microphone_is_muted_while_it_is_lowered(voiced: float) -> None:
-    # BUG: the voice that was on when the microphone was muted opens another turn at once, which holds the reply again.
     talk = Conversation([Line(0.5, "tell me all about it"), Noise(4.0, 1.5)], replies=[LONG])
     result = play(talk, acts=at_times((4.0 + voiced, lambda s: s.mute())))
     check_story(result)

@@ -85,7 +85,6 @@ def test_a_direct_current_is_not_taken_for_a_voice_that_never_ends(level: float)
 
 
 def test_a_voice_that_speaks_nonsense_samples_is_mended_before_it_sounds() -> None:
-    # BUG: the gate lets NaN through: np.clip keeps it.
     class Nonsense(ScriptedVoice):
         """Every tenth sample is no number, the others are far too loud."""
 
@@ -217,8 +216,6 @@ def test_sound_may_be_pushed_without_awaiting() -> None:
 
 # --- settings ---------------------------------------------------------------------------------------------------------
 
-# BUG: a name that is like no other (kokoro-82, gpt-99, gold) raises IndexError instead of `EngineMissing`.
-# BUG: tts= beside omni= is ignored without a word.
 SCRIPTED: dict[str, Any] = {"input": "none", "output": "none"}
 
 

@@ -254,7 +254,6 @@ def _ended_in_order(events: list[Event]) -> None:
 
 
 def test_a_detector_that_breaks_is_told_and_the_session_does_not_go_deaf_in_silence() -> None:
-    # BUG: the reply that was being spoken has no end; events may come after session-end.
     events, reason = _until_it_ends(scene(LINES, REPLIES, vad=Breaking(), deadlines=SHORT))
     errors = [one for one in events if isinstance(one, Error)]
     assert [one.fatal for one in errors] == [True]
@@ -265,7 +264,6 @@ def test_a_detector_that_breaks_is_told_and_the_session_does_not_go_deaf_in_sile
 
 
 def test_a_device_that_breaks_is_told_and_ends_the_session() -> None:
-    # BUG: as above.
     events, reason = _until_it_ends(scene(LINES, REPLIES, deadlines=SHORT), broken_at=3.0)
     errors = [one for one in events if isinstance(one, Error)]
     assert [one.fatal for one in errors] == [True]
@@ -275,7 +273,6 @@ def test_a_device_that_breaks_is_told_and_ends_the_session() -> None:
 
 
 def test_announcements_that_break_are_told_and_the_rest_lives_on() -> None:
-    # BUG: announcements that break end the whole session, and the open turn has no end.
     talk = Conversation(LINES, replies=REPLIES, settings={"deadlines": SHORT})
     result = play(talk, llm=Silenced(REPLIES))
     _next_turn_works(result)

@@ -150,7 +150,6 @@ def test_a_model_that_cannot_load_is_named(kind: Any) -> None:
 
 
 def test_what_was_noise_is_forgotten_by_the_model() -> None:
-    # BUG: `SpeechModel.forget` is never called, so a cough during a reply is heard again as the next turn's beginning.
     class Remembering(ScriptedSpeechModel):
         """Counts how often it was told to forget."""
 

@@ -119,8 +119,6 @@ def test_many_pauses_make_one_turn_and_one_reply() -> None:
 
 
 def test_a_turn_that_never_ends_is_ended_after_two_minutes() -> None:
-    # BUG: a voice that just goes on takes the decided turn up again in the next block, so the turn is ended and begun
-    # again every 40 ms for as long as it lasts.
     line = Line(0.5, "well " * 200, 130.0)
     result = play(Conversation([line], replies=["You talk a lot."]))
     check_story(result)

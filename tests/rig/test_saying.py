@@ -19,8 +19,6 @@ def _said(result: Result) -> list[tuple[str, str]]:
 
 
 def test_what_the_app_says_is_said_word_for_word_in_order_and_awaited() -> None:
-    # BUG: of several texts given at once, the handles of all but the first end at once: the loop takes what is still in
-    # its inbox for refused.
     done: list[tuple[str, float]] = []
 
     async def acts(session: Session) -> None:

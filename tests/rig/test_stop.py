@@ -131,7 +131,6 @@ def test_a_start_that_is_stopped_or_cancelled_leaves_nothing(stage: str) -> None
 
 
 def test_a_session_that_was_stopped_while_it_started_does_not_listen_afterwards() -> None:
-    # BUG: start() goes on after stop() has come and gone, and opens the microphone for good.
 
     class Late(EnergyDetector):
         async def load(self) -> None:
@@ -164,7 +163,6 @@ ASKS: dict[str, Callable[[Session], object]] = {
 
 @pytest.mark.parametrize("name", ASKS)
 def test_asking_before_the_start_and_after_the_end_is_a_clear_error(name: str) -> None:
-    # BUG: "press" is silently taken after a press that was refused, because the key counts as down already.
     ask = ASKS[name]
 
     async def main() -> list[SessionError]:
@@ -186,7 +184,6 @@ def test_asking_before_the_start_and_after_the_end_is_a_clear_error(name: str) -
 
 
 def test_what_was_refused_before_the_start_changes_nothing() -> None:
-    # BUG: the flags are set before the request is refused: the session starts muted, with its key down.
     async def main() -> Scene:
         it = scene([], deadlines=SHORT)
         for name in ("mute", "press"):
@@ -232,7 +229,6 @@ def test_a_session_may_be_stopped_twice_at_once_and_before_it_began() -> None:
 
 
 def test_both_of_two_stops_return_only_when_all_is_closed() -> None:
-    # BUG: the second one does not wait.
     async def main() -> None:
         it = scene(LINES, [LONG], deadlines=SHORT)
         await it.session.start()

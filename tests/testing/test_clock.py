@@ -104,7 +104,8 @@ def test_time_runs_as_it_does_between_begin_real_and_end_real() -> None:
 
 
 @pytest.mark.parametrize(
-    ("charge", "costs"), [("measured", [0.5, 3.0]), (0.0, [0.0, 0.0]), (0.25, [0.25, 0.25]), (lambda real: real * 2, [1.0, 6.0])]
+    ("charge", "costs"),
+    [("measured", [0.5, 3.0]), (0.0, [0.0, 0.0]), (0.25, [0.25, 0.25]), (lambda real: real * 2, [1.0, 6.0])],
 )
 def test_work_costs_what_was_agreed(charge: object, costs: list[float]) -> None:
     loop = VirtualLoop(charge)  # type: ignore[arg-type]

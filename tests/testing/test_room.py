@@ -57,7 +57,9 @@ def test_the_echo_is_what_was_played_later_weaker_and_shaped_by_the_room(
     # The speaker's block k sounds while block k is heard, so the echo lies `delay` after it on the same clock.
     got = heard(room, in_blocks(played, 30))
     expected = np.zeros(got.size + played.size + shape.size, np.float64)
-    tail = np.convolve(played.astype(np.float64), shape / np.sqrt(np.sum(shape.astype(np.float64) ** 2))) * gain(echo_db)
+    tail = np.convolve(played.astype(np.float64), shape / np.sqrt(np.sum(shape.astype(np.float64) ** 2))) * gain(
+        echo_db
+    )
     at = samples_in(delay)
     expected[at : at + tail.size] = tail
     assert np.allclose(got, np.clip(expected[: got.size], -1, 1), atol=1e-4)
@@ -121,4 +123,19 @@ def test_microphone_and_speaker_share_one_clock(rate: int) -> None:
     echo = np.concatenate(blocks)
     first = int(np.argmax(np.abs(echo) > 0.02))
     assert first == pytest.approx(0.04 * RATE, abs=0.003 * RATE)
-    assert np.allclose(echo[first + 200 :], 0.1 * gain(-6), atol=0.002)
+    assert np.allclose(echo[first + 2 * BLOCK :], 0.1 * gain(-6), atol=0.002)
+
+
+def test_the_echo_of_a_steady_sound_has_no_holes() -> None:
+    async def main() -> Samples:
+        room = Room(silence(0), echo_db=-6, delay=0.04)
+        await room.speaker.open(lambda n: np.full(n, 0.1, np.float32))
+        blocks = []
+        for _ in range(10):
+            blocks.append(room.listen())
+            room.speaker.advance()
+        return np.concatenate(blocks)
+
+    echo = run(main())
+    first = int(np.argmax(np.abs(echo) > 0.02))
+    assert np.all(echo[first:] > 0.02)

@@ -49,7 +49,8 @@ def test_the_detector_hears_what_is_louder_than_its_threshold() -> None:
 @pytest.mark.parametrize("rate", [16_000, 24_000, 48_000])
 def test_a_tone_is_loud_and_in_range_and_the_same_each_time(rate: int) -> None:
     made = tone(0.5, rate)
-    assert (made.size, made.dtype) == (rate // 2, np.float32)
+    assert made.size == rate // 2
+    assert made.dtype == np.float32
     assert np.max(np.abs(made)) <= 0.2 + 1e-6
     assert dbfs(made) > -25
     assert np.array_equal(made, tone(0.5, rate))
@@ -67,7 +68,9 @@ def test_the_sound_of_a_script_lies_where_it_is_said() -> None:
 SCRIPT = [Spoken(1.0, 2.0, "what time is it"), Spoken(2.0, 2.2, ""), Spoken(3.0, 4.0, "in rome now")]
 
 
-def recognise(until: float, *, opens_at: float = 0.5, settles: bool = False, **how: Any) -> tuple[list[str], Any, float]:
+def recognise(
+    until: float, *, opens_at: float = 0.5, settles: bool = False, **how: Any
+) -> tuple[list[str], Any, float]:
     """Partial texts, the settled one, and when it came, of a recognition that is fed block by block."""
 
     async def main() -> tuple[list[str], Any, float]:
@@ -95,7 +98,15 @@ def test_words_come_as_they_are_said() -> None:
     assert recognise(2.5, partials=False)[0] == []
 
 
-@pytest.mark.parametrize(("until", "text", "at"), [(2.0, "what time is it", 2.25), (2.2, "what time is it", 2.25), (2.5, "what time is it", 2.5), (4.5, "what time is it in rome now", 4.5)])
+@pytest.mark.parametrize(
+    ("until", "text", "at"),
+    [
+        (2.0, "what time is it", 2.25),
+        (2.2, "what time is it", 2.25),
+        (2.5, "what time is it", 2.5),
+        (4.5, "what time is it in rome now", 4.5),
+    ],
+)
 def test_settled_words_come_so_long_after_the_speech(until: float, text: str, at: float) -> None:
     _, settled, came = recognise(until, settles=True, final_delay=0.25)
     assert (settled.text, settled.confidence) == (text, 0.9)
@@ -167,7 +178,9 @@ def speak(voice: ScriptedVoice, text: str) -> tuple[list[Speech], list[float]]:
     st.sampled_from([16_000, 22_050, 24_000]),
     st.sampled_from([0.03, 0.1, 5.0]),
 )
-def test_speech_is_whole_and_every_word_begins_in_the_piece_that_tells_of_it(text: str, rate: int, chunk: float) -> None:
+def test_speech_is_whole_and_every_word_begins_in_the_piece_that_tells_of_it(
+    text: str, rate: int, chunk: float
+) -> None:
     voice = ScriptedVoice(rate=rate, chunk=chunk, chars_per_second=15)
     pieces, times = speak(voice, text)
     whole = np.concatenate([piece.samples for piece in pieces])
@@ -243,7 +256,15 @@ async def speech(fault: Fault) -> None:
 
 @pytest.mark.parametrize(
     ("use", "where", "call"),
-    [(load, "load", 0), (push, "push", 0), (settle, "settle", 0), (reply, "reply", 0), (reply, "token", 2), (speech, "speak", 0), (speech, "chunk", 3)],
+    [
+        (load, "load", 0),
+        (push, "push", 0),
+        (settle, "settle", 0),
+        (reply, "reply", 0),
+        (reply, "token", 2),
+        (speech, "speak", 0),
+        (speech, "chunk", 3),
+    ],
 )
 def test_a_fault_is_where_it_was_asked_for(use: Use, where: str, call: int) -> None:
     with pytest.raises(RuntimeError, match=f"scripted fault in {where}"):
@@ -278,7 +299,7 @@ def test_a_fault_passes_unless_it_is_lasting(lasting: bool, fails: list[int]) ->
 
 
 def test_a_conversation_is_played_to_its_end_and_can_be_looked_at() -> None:
-    lines = [Line(1.0, "what time is it"), Noise(5.0, 0.3)]
+    lines: list[Line | Noise] = [Line(1.0, "what time is it"), Noise(5.0, 0.3)]
     result = play(Conversation(lines, replies=["It is noon."]))
     assert result.texts("final-transcript") == ["what time is it"]
     assert "".join(result.texts("llm-token")) == "It is noon."

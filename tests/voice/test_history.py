@@ -42,9 +42,6 @@ def test_a_turn_without_words_is_no_message() -> None:
     assert as_messages([]) == []
 
 
-# BUG: `json.dumps(..., default=str)` raises for keys that are no strings and for a result that contains itself. It is
-# called inside the loop, so one such result ends the whole session at the next turn. `making._as_json` catches both; use
-# one function for both places.
 @pytest.mark.parametrize(
     "result",
     [None, "noon", 3, [1, 2], {"a": date(2026, 1, 2)}, Path("x"), {1: "one"}, {(1, 2): 3}, {date(2026, 1, 2): "x"}],

@@ -14,7 +14,9 @@ from locara.voice.ledger import ClauseSpan, Milestones, heard_until, latency, wi
 from locara.voice.moves import Chunk
 
 OUT = 24_000
-WORDS = st.lists(st.sampled_from("a I to the well time answer seventeen o'clock Wednesday 3.5 co-operate".split()), min_size=1)
+WORDS = st.lists(
+    st.sampled_from("a I to the well time answer seventeen o'clock Wednesday 3.5 co-operate".split()), min_size=1
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Said:
 def say(clauses: list[list[str]], speed: float, *, word_times: bool, whole: int, jitter: list[float]) -> Said:
     """A reply spoken at ``speed`` characters a second, each word a little faster or slower; of the last clause only
     ``whole`` pieces in ten have been made."""
-    text, script, words, at = "", (), [], 0
+    text, at = "", 0
+    script: tuple[ClauseSpan, ...] = ()
+    words: list[tuple[int, int, int, int]] = []
     for number, clause in enumerate(clauses):
         start, begins, marks = len(text), at, []
         for word in clause:
@@ -58,7 +62,12 @@ def say(clauses: list[list[str]], speed: float, *, word_times: bool, whole: int,
         last = number == len(clauses) - 1
         made = (at - begins) * whole // 10 if last else at - begins
         told = tuple(mark for mark in marks if mark[0] < made) if word_times else ()
-        script = (*script, ClauseSpan(start, len(text), begins, made, tuple((begins + a, e) for a, e in told), not last or whole == 10))
+        script = (
+            *script,
+            ClauseSpan(
+                start, len(text), begins, made, tuple((begins + a, e) for a, e in told), not last or whole == 10
+            ),
+        )
     return Said(text, script, tuple(words), at if whole == 10 else script[-1].at + script[-1].n)
 
 
@@ -94,7 +103,7 @@ def test_nothing_of_a_clause_that_has_not_begun_is_heard(said: Said, share: floa
 def test_what_was_heard_is_true_to_a_word_with_word_times_and_to_two_without(said: Said, share: float) -> None:
     played = round(share * said.n)
     at = heard_until(said.script, played, OUT, said.text)
-    if said.script[-1].words or len(said.script) > 1 and said.script[0].words:
+    if said.script[-1].words or (len(said.script) > 1 and said.script[0].words):
         assert said.truly_heard(played) - 1 <= said.words_whole_in(at) <= said.begun(played)
     elif said.script[-1].whole:
         span = next((one for one in said.script if one.at + one.n >= played), said.script[-1])
@@ -109,7 +118,9 @@ def test_without_word_times_a_word_is_heard_whole_or_not_at_all(clauses: list[li
     plain = [[word for word in clause if word.isalpha()] or ["so"] for clause in clauses]
     said = say(plain, 15, word_times=False, whole=10, jitter=[1.0])
     at = heard_until(said.script, round(share * said.n), OUT, said.text)
-    assert not said.text[max(0, at - 1) : at + 1].isalpha() or at in (0, len(said.text)) or said.text[at - 1 : at] == " "
+    assert (
+        not said.text[max(0, at - 1) : at + 1].isalpha() or at in (0, len(said.text)) or said.text[at - 1 : at] == " "
+    )
 
 
 def test_a_word_that_has_only_just_begun_was_not_heard() -> None:
@@ -129,7 +140,9 @@ def test_a_clause_whose_length_is_not_known_is_taken_to_be_spoken_at_the_usual_p
 # --- the script -------------------------------------------------------------------------------------------------------
 
 
-def chunk(n: int, opens: bool, closes: bool, start: int = 0, end: int = 9, words: tuple[tuple[int, int], ...] = ()) -> Chunk:
+def chunk(
+    n: int, opens: bool, closes: bool, start: int = 0, end: int = 9, words: tuple[tuple[int, int], ...] = ()
+) -> Chunk:
     return Chunk(np.zeros(n, np.float32), start, end, words, opens, closes)
 
 

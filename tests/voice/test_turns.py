@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ OUT = 24_000
 ACT, LOOK = ToolCall("1", "act", {"x": 1}), ToolCall("2", "look", {})
 
 
-def line(effect: moves.Effect) -> str:
+def line(effect: moves.Effect) -> str:  # noqa: PLR0911 -- a table
     """An effect as a person would note it down."""
     match effect:
         case moves.Emit(event=event):
@@ -48,7 +49,7 @@ def line(effect: moves.Effect) -> str:
     return type(effect).__name__.lower()
 
 
-def told(event: events.Event) -> str:
+def told(event: events.Event) -> str:  # noqa: PLR0911 -- a table
     match event:
         case events.TurnEnd(who=who, reason=reason):
             return f"= {who} {event.turn} {reason}"
@@ -158,7 +159,9 @@ def test_voice_once_on_stays_on_a_little_lower() -> None:
     ("loud_for", "speech_end"),
     [(1.0, 1.0), (0.9, 0.9), (0.76, 0.76), (0.5, 0.75), (1.04, 1.0)],
 )
-def test_speech_ended_where_the_sound_did_but_at_most_a_hangover_before_the_voice(loud_for: float, speech_end: float) -> None:
+def test_speech_ended_where_the_sound_did_but_at_most_a_hangover_before_the_voice(
+    loud_for: float, speech_end: float
+) -> None:
     talk = Talk()
     for block in range(round(1.04 * RATE / BLOCK)):
         end = (block + 1) * BLOCK
@@ -170,9 +173,9 @@ def test_speech_ended_where_the_sound_did_but_at_most_a_hangover_before_the_voic
 def test_a_pause_is_told_and_then_the_words_are_asked_for_once() -> None:
     talk = Talk().voice(1.0)
     talk.took()
-    assert talk.quiet(0.02).took() == []
+    assert talk.quiet(0.06).took() == []
+    assert talk.quiet(0.02).took() == ["settle 0.0"]
     assert talk.quiet(0.02).took() == ["= speech-end"]
-    assert talk.quiet(0.04).took() == ["settle 0.0"]
     fed = talk.fed
     assert talk.quiet(1.0).took() == []
     assert talk.fed == fed, "silence is given to the recogniser although it was asked already"
@@ -231,10 +234,13 @@ def test_words_that_want_more_are_not_answered_before_the_turn_is_decided() -> N
 def test_the_same_words_again_keep_the_reply_and_other_words_do_not() -> None:
     for again, lines in (
         ("What time is it?", ["= partial 0.1: What time is it?"]),
-        ("what time is it now", ["= partial 0.1: what time is it now", "discard 0 wasted", "prepare 1: what time is it now"]),
+        (
+            "what time is it now",
+            ["= partial 0.1: what time is it now", "discard 0 wasted", "prepare 1: what time is it now"],
+        ),
     ):
         talk = Talk().voice(1.0).quiet(0.1).understood("what time is it").voice(0.1).quiet(0.1)
-        assert talk.took()[-4:] == ["listen 0 from 0.80", "= speech-start", "= speech-end", "settle 0.1"]
+        assert talk.took()[-4:] == ["listen 0 from 0.80", "= speech-start", "settle 0.1", "= speech-end"]
         assert talk.understood(again).took() == lines
 
 
@@ -274,8 +280,9 @@ def test_settled_words_are_not_unsettled() -> None:
 def test_a_turn_without_words_ends_with_an_event(text: str) -> None:
     talk = Talk().voice(0.5).quiet(0.1)
     talk.took()
-    partial = [f"= partial 0.0: {text}"] if text else []
-    assert talk.understood(text).took() == [*partial, "forget 0", f"= rejected no-words: {text}", "= user 0 no-words"]
+    assert talk.understood(text).took() == ([f"= partial 0.0: {text}"] if text else [])
+    assert talk.quiet(0.38).took() == [], "the word may only just have begun"
+    assert talk.quiet(0.02).took() == ["forget 0", f"= rejected no-words: {text}", "= user 0 no-words"]
     assert at_rest(talk.state)
 
 
@@ -314,21 +321,22 @@ def test_a_backchannel_makes_the_reply_stand_still_and_go_on(text: str) -> None:
     talk = Talk().speaking()
     assert talk.voice(0.24).took() == ["duck", "listen 1 from 2.80", "= speech-start"]
     assert talk.voice(0.02).took() == ["hold"]
-    assert talk.voice(0.14).quiet(0.1).took() == ["= speech-end", "settle 1.0"]
-    assert talk.understood(text).took() == [
-        f"= partial 1.0: {text}",
+    assert talk.voice(0.14).quiet(0.1).took() == ["settle 1.0", "= speech-end"]
+    assert talk.understood(text).took() == [f"= partial 1.0: {text}"]
+    assert talk.quiet(0.14).took() == [], "there may be more to come"
+    assert talk.quiet(0.02).took() == [
         "forget 1",
         f"= rejected backchannel: {text}",
         "= user 1 backchannel",
         "goon",
-        "= resume 240",
+        "= resume 400",
     ]
     assert talk.now == (User.QUIET, Assistant.SPEAKING)
 
 
 def test_a_noise_without_words_gives_the_floor_back_when_none_have_come_in_time() -> None:
     talk = Talk().speaking().voice(0.4)
-    assert talk.quiet(0.58).took()[-1] == "settle 1.0"
+    assert talk.quiet(0.58).took()[-2:] == ["settle 1.0", "= speech-end"]
     assert talk.quiet(0.02).took() == ["forget 1", "= rejected no-words: ", "= user 1 no-words", "goon", "= resume 740"]
 
 
@@ -370,12 +378,10 @@ def test_a_reply_does_not_stand_still_for_ever(first: float, outcome: str) -> No
 
 def test_a_reply_that_plays_out_while_the_user_talks_just_ends() -> None:
     talk = Talk().speaking(n=4 * OUT).voice(0.1).played(0, 4 * OUT)
-    assert talk.took()[-2:] == ["discard 0", "= assistant 0 finished"]
+    assert talk.took()[-3:] == ["discard 0", "goon", "= assistant 0 finished"]
     assert talk.voice(0.4).quiet(0.1).understood("mm-hm").took()[-1] == "prepare 1: mm-hm", "then it is a turn"
 
 
-# BUG: the output stays lowered when a reply ends while it is ducked (nobody says `GoOn` then): the next reply is heard
-# 15 dB too quiet. Say GoOn in `replies.end` where the assistant is DUCKED or HELD, or let `Mouth` begin each reply anew.
 def test_a_reply_that_plays_out_while_it_is_lowered_does_not_lower_the_next() -> None:
     first = Line(0.5, "what time is it")
     ends = play(Conversation([first], replies=["It is noon."])).turn_ends("assistant")[0].t
@@ -474,7 +480,7 @@ def test_the_key_holds_a_turn_with_its_pre_roll_and_its_tail_whatever_voice_acti
     assert talk.tell(moves.Pressed()).took() == ["listen 0 from 0.70", "= speech-start"]
     assert talk.quiet(3.0).voice(1.0).quiet(3.0).took() == [], "the held turn was ended"
     assert talk.tell(moves.Released()).quiet(0.28).took() == []
-    assert talk.quiet(0.02).took() == ["settle 0.0"]
+    assert talk.quiet(0.02).took() == ["= speech-end", "settle 0.0"]
     assert talk.now == (User.YIELDED, Assistant.IDLE)
     talk.understood("i want the").sound(0).played(0, 10)
     assert "= user 0 released" in talk.took()
@@ -500,7 +506,7 @@ def test_the_key_ends_a_reply_at_once() -> None:
 def test_the_key_pressed_again_before_a_reply_counts_goes_on_with_the_turn(released_for: float, revision: int) -> None:
     talk = Talk(open_mic=False).tell(moves.Pressed()).voice(1.0).tell(moves.Released()).quiet(released_for)
     talk.tell(moves.Pressed()).voice(1.0).tell(moves.Released()).quiet(0.3)
-    assert talk.took()[-1] == f"settle 0.{revision}"
+    assert talk.took()[-2:] == ["= speech-end", f"settle 0.{revision}"]
     assert talk.state.turn is not None
     assert talk.state.turn.reason == "released"
 
@@ -523,7 +529,7 @@ def test_a_recogniser_that_fails_while_the_user_speaks_is_told_and_asked_again()
     talk = Talk().voice(0.5)
     talk.took()
     assert talk.tell(failed("stt", turn=0)).took() == ["= error stt engine-failed"]
-    assert talk.quiet(0.1).took() == ["= speech-end", "settle 0.0"]
+    assert talk.quiet(0.1).took() == ["settle 0.0", "= speech-end"]
 
 
 def test_after_that_it_is_what_was_understood_that_counts_or_the_end() -> None:
@@ -541,7 +547,8 @@ def test_a_reply_that_failed_before_it_counted_is_told_when_the_turn_is_decided(
     talk.took()
     assert talk.tell(failed("llm", reply=0)).took() == []
     lines = talk.quiet(0.4).took()
-    assert lines[-4:] == ["= error llm engine-failed", "= user 0 complete", "discard 0", "hush 0", "= assistant 0 failed"][-4:]
+    assert lines[-5:-3] == ["= error llm engine-failed", "= user 0 complete"]
+    assert lines[-1] == "= assistant 0 failed"
     assert at_rest(talk.state)
 
 
@@ -609,7 +616,9 @@ def test_the_result_of_a_tool_is_told_even_when_its_reply_is_gone() -> None:
 def test_the_turn_ends_with_the_first_audible_sample_and_its_ledger() -> None:
     talk = Talk().asked().sound(0)
     assert not any(isinstance(one, events.TurnEnd) for one in talk.events)
-    talk.tell(moves.Played(0, 100, None), moves.Played(0, 200, talk.state.now + 320), moves.Played(0, 300, talk.state.now))
+    talk.tell(
+        moves.Played(0, 100, None), moves.Played(0, 200, talk.state.now + 320), moves.Played(0, 300, talk.state.now)
+    )
     [end] = [one for one in talk.events if isinstance(one, events.TurnEnd)]
     assert (end.who, end.reason, end.speech_end) == ("user", "complete", 0.5)
     assert end.latency is not None
@@ -618,7 +627,8 @@ def test_the_turn_ends_with_the_first_audible_sample_and_its_ledger() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("It is noon.", "finished"), ("", "empty")],
+    ("text", "reason"),
+    [("It is noon.", "finished"), ("", "empty")],
 )
 def test_a_reply_ends_when_it_is_complete_and_has_left_the_output(text: str, reason: str) -> None:
     talk = Talk().asked()
@@ -633,15 +643,16 @@ def test_a_reply_ends_when_it_is_complete_and_has_left_the_output(text: str, rea
 
 @pytest.mark.parametrize("where", ["rest", "talking", "pausing", "yielded", "speaking", "held", "saying"])
 def test_stopping_ends_everything_from_every_state(where: str) -> None:
-    talk = {
-        "rest": lambda: Talk(),
+    begin: dict[str, Callable[[], Talk]] = {
+        "rest": Talk,
         "talking": lambda: Talk().voice(0.5),
         "pausing": lambda: Talk().voice(0.5).quiet(0.1),
         "yielded": lambda: Talk().asked(),
         "speaking": lambda: Talk().speaking(),
         "held": lambda: Talk().speaking().voice(0.3),
         "saying": lambda: Talk().tell(moves.Say("One."), moves.Say("Two.")),
-    }[where]()
+    }
+    talk = begin[where]()
     lines = talk.tell(moves.Stop("enough")).took()
     assert lines[-1] == "end: enough"
     assert talk.state.ended

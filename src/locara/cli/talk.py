@@ -133,7 +133,9 @@ def _devices() -> tuple[bool, bool, str]:
 
 
 def _is_file(name: str) -> bool:
-    return name.lower().endswith(".wav")
+    from locara.voice.building import is_file
+
+    return is_file(name)
 
 
 async def _talk(options: argparse.Namespace, where: Where) -> int:

@@ -45,11 +45,12 @@ class Automatic:
     async def load(self) -> None:
         """Takes a server that answers with a real token; one that does not is passed over, and ``why`` says so."""
         server = await local_servers.find()
-        if server is not None and server.models:
-            model = openai_compatible.create(f"{server.url}#{server.models[0]}", self._options)
+        if server is not None:
+            address = f"{server.url}#{server.models[0]}" if server.models else server.url
+            model = openai_compatible.create(address, self._options)
             if model is not None and await self._answers(model, server):
                 return
-        elif server is None:
+        else:
             self.why = "no model server answers on this machine (Ollama, LM Studio, llama-server, vLLM were looked for)"
         # A temperature or a limit of tokens means nothing to it; only what it knows is passed on.
         known = {name: value for name, value in self._options.items() if name in responder.OPTIONS}

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from locara.engines.lane import real_work
+from locara.errors import ConfigError
 
 if TYPE_CHECKING:
     import httpx
@@ -103,9 +104,15 @@ def is_loopback(url: str) -> bool:
 async def _named(named: str, timeout: float) -> LocalServer:
     url, _, model = named.partition("#")
     url = url.rstrip("/")
+    try:
+        bare = not urlsplit(url).path
+    except ValueError as error:
+        raise ConfigError(
+            f"LOCARA_LLM_URL={named} is no address: {error}", hint="write it like http://127.0.0.1:11434/v1#model"
+        ) from error
     if model:
         return LocalServer("LOCARA_LLM_URL", url, (model,))
-    if not urlsplit(url).path:
+    if bare:
         url += "/v1"
     [payload] = await _ask_all([url], timeout)
     return LocalServer("LOCARA_LLM_URL", url, chat_models(model_ids(payload) or ()))

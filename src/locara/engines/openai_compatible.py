@@ -144,7 +144,7 @@ class OpenAICompatible:
         try:
             async with contextlib.aclosing(self._deltas(payload, self._settings.load)) as deltas:
                 async for _ in deltas:
-                    pass
+                    break  # warm; a server that does not know max_tokens would go on for long
         except _StillLoading:
             return False
         return True

@@ -51,7 +51,9 @@ def create(kind: Kind, model: str, options: Mapping[str, Any]) -> Engine:
             engine = make(model, options)
             if engine is not None:
                 return engine
-    raise _missing(kind, model or str(wanted or ""), engines)
+    if wanted is not None and wanted not in engines:
+        raise _not_installed(kind, model, str(wanted), engines)
+    raise _missing(kind, model, engines)
 
 
 def models(kind: Kind) -> list[str]:
@@ -65,6 +67,16 @@ def _names(engines: Mapping[str, Create]) -> list[str]:
         module = __import__(make.__module__, fromlist=["MODELS"])
         names += list(getattr(make, "models", getattr(module, "MODELS", (name,))))
     return names
+
+
+def _not_installed(kind: Kind, model: str, wanted: str, engines: Mapping[str, Create]) -> EngineMissing:
+    near = difflib.get_close_matches(wanted, engines, n=1)
+    return EngineMissing(
+        f"{_WORDS[kind]}: no engine {wanted!r} is installed",
+        stage=kind,
+        model=model,
+        hint=(f"did you mean {near[0]!r}? " if near else "") + f"Installed: {', '.join(engines) or 'none'}",
+    )
 
 
 def _missing(kind: Kind, model: str, engines: Mapping[str, Create]) -> EngineMissing:

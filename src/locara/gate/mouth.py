@@ -133,6 +133,8 @@ class Mouth:
             if reply != self._progress.reply:
                 self._progress = Progress(reply, 0, None)
                 self._audible_from = None
+                self._faded = []
+                self._level = self._wanted  # every reply begins anew
         return self._current
 
     def _consume(self, samples: Samples, n: int) -> None:
@@ -140,9 +142,7 @@ class Mouth:
         self._current = (self._current[0], samples[n:]) if n < samples.size else None
 
     def _go_through(self, samples: Samples, room: Samples, wanted: float) -> int:
-        for heard in self._faded:  # it went on before it stood: then they were heard, and do not come again
-            self._count(heard)
-        self._faded = []
+        self._count_faded()
         n = min(samples.size, room.size)
         room[:n] = samples[:n] * self._envelope(n, wanted, RAMP_SECONDS)
         self._count(samples[:n])
@@ -176,18 +176,26 @@ class Mouth:
             self._consume(samples, n)
         if self._level <= 0.0 or not self._progress.played:
             self._current = None
+        if self._current is None:
             following = self._head()
             if following is None or following[0] > self._cut:
-                self._level = wanted
+                self._level = wanted  # whatever comes next begins anew
         return n
 
     def _run_dry(self, hold: bool, wanted: float) -> None:
         """Nothing more to play in this block, or standing: whatever level was on its way is reached in silence."""
         if not hold:
+            self._count_faded()
             self._level = wanted
         elif self._faded:
             self._level = 0.0
             self._put_back()
+
+    def _count_faded(self) -> None:
+        """It went on before it stood: then these were heard, and do not come again."""
+        for heard in self._faded:
+            self._count(heard)
+        self._faded = []
 
     def _fade_left(self) -> int:
         return max(1, math.ceil(self._level * FADE_SECONDS * self.rate - 1e-6))

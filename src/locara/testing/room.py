@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -122,7 +121,7 @@ class _Speaker:
         self._pulled = Pulled(room.output_rate)
         self._resampler = Resampler(room.output_rate, RATE)
         self._pull: Pull | None = None
-        self._kept: list[Any] = []
+        self._kept: Samples = silence(0)
 
     @property
     def rate(self) -> int:
@@ -137,8 +136,13 @@ class _Speaker:
 
     def advance(self, blocks: int = 1) -> None:
         assert self._pull is not None
-        samples = self._pulled.take(self._pull, blocks)
-        self._room.sound(self._resampler.push(samples))
+        played = self._resampler.push(self._pulled.take(self._pull, blocks))
+        self._kept = np.concatenate((self._kept, played))
+        missing = blocks * BLOCK - self._kept.size
+        if missing > 0:  # the resampler keeps back the end of its first block: the echo is that much later, once
+            self._kept = np.concatenate((silence(missing), self._kept))
+        self._room.sound(self._kept[: blocks * BLOCK])
+        self._kept = self._kept[blocks * BLOCK :]
 
     async def close(self) -> None:
         self._pull = None

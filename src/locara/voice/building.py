@@ -152,9 +152,17 @@ def _engine(kind: Kind, stage: Stage, why: dict[str, str]) -> Engine:
     return stage
 
 
+_SOUND_FILES = frozenset({".wav", ".wave", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".aif"})
+
+
+def is_file(name: str) -> bool:
+    """Whether a name means a sound file, not a device. Other formats than WAV are then refused by their right name."""
+    return Path(name).suffix.lower() in _SOUND_FILES
+
+
 def _source(wanted: str | os.PathLike[str] | Source) -> tuple[Source, bool]:
     """The source, and whether it is a microphone of this machine."""
-    if isinstance(wanted, os.PathLike) or (isinstance(wanted, str) and wanted.lower().endswith(".wav")):
+    if isinstance(wanted, os.PathLike) or (isinstance(wanted, str) and is_file(wanted)):
         from locara.devices.wav import WavSource
 
         return WavSource(Path(wanted)), False
@@ -175,9 +183,13 @@ def _source(wanted: str | os.PathLike[str] | Source) -> tuple[Source, bool]:
 
 def _sink(wanted: str | os.PathLike[str] | Sink) -> tuple[Sink, bool]:
     """The sink, and whether it is a speaker of this machine."""
-    if isinstance(wanted, os.PathLike) or (isinstance(wanted, str) and wanted.lower().endswith(".wav")):
+    if isinstance(wanted, os.PathLike) or (isinstance(wanted, str) and is_file(wanted)):
         from locara.devices.wav import WavSink
 
+        if Path(wanted).suffix.lower() not in (".wav", ".wave"):
+            raise ConfigError(
+                f"output={str(wanted)!r}: only WAV files are written", hint="give it a name ending in .wav"
+            )
         return WavSink(Path(wanted)), False
     if isinstance(wanted, str):
         from locara.devices import listing

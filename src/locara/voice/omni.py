@@ -66,8 +66,9 @@ class OmniBrain:
 
     def hear(self, turn: int, at: int, samples: Samples) -> None:
         """The next samples of the turn; none is given twice."""
+        end = at + samples.size
         samples = samples[max(0, self._fed_until - at) :]
-        self._fed_until = max(self._fed_until, at + samples.size)
+        self._fed_until = max(self._fed_until, end)
         if samples.size:
             self._heard.append(samples)
             self._wake.set()

@@ -39,12 +39,14 @@ class Recognising:
         self._revision = 0
         self._fed_until = 0
         self._broken = False
+        self._recognition: Recognition | None = None
         self.task = asyncio.create_task(self._run(), name=f"recognise-{turn}")
 
     def push(self, at: int, samples: Samples) -> None:
         """Samples that lie at ``at`` on the session's clock; what was given before is not given twice."""
+        end = at + samples.size
         samples = samples[max(0, self._fed_until - at) :]
-        self._fed_until = max(self._fed_until, at + samples.size)
+        self._fed_until = max(self._fed_until, end)
         if samples.size == 0:
             return
         if self._behind > BEHIND_SECONDS * RATE:
@@ -64,26 +66,25 @@ class Recognising:
         self.task.cancel()
 
     async def _run(self) -> None:
-        recognition: Recognition | None = None
         try:
             while not self._done:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._todo:
                     try:
-                        recognition = await self._next(recognition)
+                        await self._next()
                     except Exception as error:  # any engine, any fault: it becomes an event that names the stage
                         self._broken = True
-                        await self._drop(recognition)
-                        recognition = None
+                        await self._drop()
                         await self._post(failure(error, "stt", turn=self._turn))
         finally:
-            await self._drop(recognition)
+            await self._drop()
 
-    async def _next(self, recognition: Recognition | None) -> Recognition | None:
+    async def _next(self) -> None:
         item = self._todo.popleft()
         if isinstance(item, int):
-            return await self._settle(recognition, item)
+            await self._settle(item)
+            return
         blocks = [item]
         while self._todo and not isinstance(self._todo[0], int):
             more = self._todo.popleft()
@@ -93,26 +94,28 @@ class Recognising:
         self._behind -= samples.size
         self._keep(samples)
         if self._broken:
-            return None  # told once; the next settle tries again from the beginning
-        recognition = recognition or self._recogniser.open()
+            return  # told once; the next settle tries again from the beginning
         async with asyncio.timeout(self._deadlines.push):
-            text = await recognition.push(samples)
+            text = await self._opened().push(samples)
         if text is not None:
             await self._post(Understood(self._turn, self._revision, text, settled=False))
-        return recognition
 
-    async def _settle(self, recognition: Recognition | None, revision: int) -> Recognition:
-        if recognition is None:
-            recognition = self._recogniser.open()
-            if self._said:
-                async with asyncio.timeout(self._deadlines.settle):
-                    await recognition.push(np.concatenate(self._said))
-            self._broken = False
+    def _opened(self) -> Recognition:
+        if self._recognition is None:
+            self._recognition = self._recogniser.open()
+        return self._recognition
+
+    async def _settle(self, revision: int) -> None:
+        again = self._recognition is None
+        recognition = self._opened()
+        if again and self._said:
+            async with asyncio.timeout(self._deadlines.settle):
+                await recognition.push(np.concatenate(self._said))
+        self._broken = False
         async with asyncio.timeout(self._deadlines.settle):
             got = await recognition.settle()
         await self._post(Understood(self._turn, revision, got.text, settled=True, confidence=got.confidence))
         self._revision = revision + 1
-        return recognition
 
     def _keep(self, samples: Samples) -> None:
         self._said.append(samples)
@@ -120,7 +123,8 @@ class Recognising:
         while self._said_samples > KEEP_SECONDS * RATE and len(self._said) > 1:
             self._said_samples -= self._said.popleft().size
 
-    async def _drop(self, recognition: Recognition | None) -> None:
+    async def _drop(self) -> None:
+        recognition, self._recognition = self._recognition, None
         if recognition is not None:
             try:
                 async with asyncio.timeout(self._deadlines.close):

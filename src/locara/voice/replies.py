@@ -13,6 +13,7 @@ from locara.voice.moves import (
     Failed,
     Finished,
     Forget,
+    GoOn,
     Hush,
     Play,
     Played,
@@ -207,11 +208,14 @@ def end(step: Step, reason: str, why: On = On.ENDED) -> None:
     heard, unheard = heard_and_not(step, reply)
     if heard:
         step.do(Remember(reply.turn, "assistant", heard, cut=cut, unheard=unheard if cut else ""))
+    lowered = step.s.assistant in (Assistant.DUCKED, Assistant.HELD)
     step.assistant(why)
     step.set(reply=None, held_at=None)
     step.do(Discard(reply.id))
     if cut:
         step.do(Hush(reply.id))
+    elif lowered:
+        step.do(GoOn())  # it played out while it was lowered; the next one is not to be
     step.tell(events.TurnEnd, reply.turn, who="assistant", reason=reason)
     if step.s.turn is not None and step.s.turn.over:
         step.in_turn(over=False)

@@ -224,6 +224,7 @@ def _settle(step: Step) -> None:
 
 
 def _settle_and_decide(step: Step) -> None:
+    _tell_speech_end(step)
     _settle(step)
     _decide(step)
 
