@@ -122,7 +122,6 @@ def test_a_named_server_that_is_not_there_is_what_why_speaks_of(monkeypatch: pyt
 
 def test_a_named_address_that_is_none_is_no_bare_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCARA_LLM_URL", "http://[bad")
-    monkeypatch.setattr(automatic.local_servers, "PORTS", ())
     with contextlib.suppress(LocaraError):
         engine, why, _ = chosen()
         assert engine == "built-in"

@@ -371,6 +371,17 @@ def test_cancelling_at_any_moment_leaves_nothing(after: float, play: bool) -> No
     run(main())
 
 
+def test_between_two_pieces_another_deadline_holds_than_before_the_first() -> None:
+    made = make(ScriptedModel(["one two three"], first_token=0.9, tokens_per_second=1 / 0.7), deadlines=SHORT)
+    assert [(one.stage, one.code) for one in made.of(moves.Failed)] == [("llm", "engine-timeout")]
+    assert made.text == "one"
+    made = make(
+        tts=ScriptedVoice(first_chunk=0.9, chunk=0.7, speed=1.0), deadlines=SHORT, text="one two three four five"
+    )
+    assert [(one.stage, one.code) for one in made.of(moves.Failed)] == [("tts", "engine-timeout")]
+    assert len(made.chunks) == 1
+
+
 def test_deadlines_hold_for_every_piece_and_not_for_the_whole() -> None:
     slow = ScriptedModel(["one two three four five six seven eight"], first_token=0.9, tokens_per_second=2.5)
     made = make(slow, deadlines=dataclasses.replace(SHORT))

@@ -361,6 +361,16 @@ def test_words_that_want_the_floor_get_it_and_are_a_turn_of_their_own(text: str,
         assert f"prepare 1: {text}" in talk.quiet(0.1).understood(text).took()
 
 
+def test_what_a_cancelled_engine_still_sends_is_not_taken_for_the_next_reply() -> None:
+    talk = Talk().speaking().voice(0.3).understood("stop and tell me the time", settled=False).voice(0.3)
+    talk.quiet(0.1).understood("stop and tell me the time").quiet(0.5).sound(1, "It is one.", 500, done=False)
+    assert talk.now == (User.QUIET, Assistant.SPEAKING)
+    talk.took()
+    late = moves.Chunk(np.full(10, 0.1, np.float32), 0, 1, (), opens=True, closes=True)
+    talk.tell(moves.Told(0, "late"), moves.Sounded(0, late), moves.Wanted(0, ACT, side_effects=True), moves.Finished(0))
+    assert talk.played(0, 900).took() == []
+
+
 def test_whoever_talks_on_has_the_floor_before_any_word_is_known() -> None:
     talk = Talk().speaking().voice(0.88)
     assert "hush 0" not in talk.took()

@@ -187,7 +187,7 @@ class Mouth:
         if not hold:
             self._count_faded()
             self._level = wanted
-        elif self._faded:
+        elif self._progress.played or self._faded:
             self._level = 0.0
             self._put_back()
 
