@@ -73,7 +73,6 @@ class Checked:
         if self.fading:
             self.render(FADE)  # nobody holds a reply that has not begun
         self.mouth.hold()
-        self.faded = self.faded if self.held else 0
         self.steady, self.held = 0, True
 
     def hush(self, reply: int) -> None:
@@ -334,8 +333,6 @@ def test_a_hold_at_the_very_end_that_is_taken_back_loses_no_count() -> None:
     assert mouth.progress.played == 52
 
 
-# BUG: held while nothing is left to play (a slow voice), the level stays up, so the next chunk is heard fading for 20 ms
-# although the reply stands still. `_run_dry` must set the level to 0 whenever `hold`, also where nothing has faded.
 def test_what_comes_while_it_stands_still_is_not_heard() -> None:
     mouth = Mouth(RATE)
     mouth.play(1, sound(0, 100))

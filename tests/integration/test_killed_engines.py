@@ -113,10 +113,12 @@ def test_engines_that_die_while_they_are_not_needed_are_not_missed(tmp_path: Pat
     killed: list[int] = []
 
     def act(event: on.Event) -> None:
-        if isinstance(event, on.LlmToken) and event.turn == 0 and not killed:
+        if isinstance(event, on.LlmToken) and event.turn == 0 and len(killed) == 1:
             asyncio.get_running_loop().call_later(PAUSE / 2, lambda: killed.append(kill("espeak_worker")))
+        if isinstance(event, on.FinalTranscript) and event.turn == 0:
+            killed.append(kill("sphinx_worker"))  # nobody listens until the next question begins
         if isinstance(event, on.TurnEnd) and event.who == "assistant" and event.turn == 0:
-            killed.extend((kill("sphinx_worker"), kill("espeak_worker")))
+            killed.append(kill("espeak_worker"))
 
     with nothing_left():
         output = tmp_path / "out.wav"

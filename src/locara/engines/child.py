@@ -345,10 +345,12 @@ class Child:
         said = life.stderr() or life.broken
         return self._failed(
             f"its process has died, exit status {code}" + (f"; it said: {said}" if said else ""),
-            hint="the next turn starts it again; if it dies each time, run `locara doctor`",
+            hint="it is started again when it is needed; if it dies each time, choose another engine (docs/engines.md)",
         )
 
-    def _failed(self, why: str, *, hint: str = "run `locara doctor`") -> EngineFailed:
+    def _failed(
+        self, why: str, *, hint: str = "reinstall its package, or choose another engine (docs/engines.md)"
+    ) -> EngineFailed:
         return EngineFailed(
             f"{self.stage}: {self.model or self.module}: {why}", stage=self.stage, model=self.model, hint=hint
         )

@@ -317,7 +317,13 @@ class Listening:
         engine = self._engine
         if not self._life:
             engine.wake()
-            engine.child.request("begin", deadline=engine.settings.deadline, cmn=engine.mean)
+            try:
+                engine.child.request("begin", deadline=engine.settings.deadline, cmn=engine.mean)
+            except EngineFailed:
+                if engine.child.alive:
+                    raise
+                engine.wake()  # it had died unnoticed since the last turn; nothing of this one is lost yet
+                engine.child.request("begin", deadline=engine.settings.deadline, cmn=engine.mean)
             self._life = engine.child.lives
         elif self._life != engine.child.lives or not engine.child.alive:
             raise self._failed("its process has died during this turn", hint="the next turn starts it again")
