@@ -251,3 +251,10 @@ def test_settings_that_cannot_work_say_what_and_what_to_do(
     for word in says:
         assert word in caught.value.explain(), caught.value.explain()
     assert caught.value.hint
+
+
+def test_an_end_to_end_model_that_nothing_can_run_is_named_also_with_this_machines_own_microphone() -> None:
+    with pytest.raises(EngineMissing, match="moshi-7b") as caught:
+        voice.session(omni={"model": "moshi-7b"})
+    assert "end-to-end speech" in caught.value.message
+    assert "locara.omni" in caught.value.hint

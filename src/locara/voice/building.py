@@ -72,7 +72,7 @@ def session(
     deadlines = deadlines or Deadlines()
     why: dict[str, str] = {}
     source, own_microphone = _source(input)
-    if stt is None and own_microphone:
+    if stt is None and omni is None and own_microphone:
         # The default recogniser remembers how this microphone sounds: its first words are then understood like later ones.
         stt = {"device": source.name}
     brain = _brain(stt, llm, tts, omni, tools, deadlines, why)
