@@ -95,6 +95,14 @@ def test_a_broken_plugin_is_named_and_not_silently_missing(install: Install, cod
     assert caught.value.__cause__ is not None
 
 
+def test_a_broken_plugin_does_not_keep_the_others_from_working(install: Install) -> None:
+    install("a-broken", "omni", "import nothing_of_that_name")
+    install("parrot", "omni", plugin("parrot", "parrot-large"))
+    assert registry.create("omni", "parrot-large", {}) is not None
+    with pytest.raises(EngineMissing, match="plugin 'a-broken'"):
+        registry.create("omni", "parrot-large", {"engine": "a-broken"})
+
+
 def test_create_may_say_itself_which_models_it_knows(install: Install) -> None:
     install("own", "omni", plugin("own", "x") + "\ncreate.models = ['y', 'z']\n")
     assert registry.models("omni")[-2:] == ["y", "z"]

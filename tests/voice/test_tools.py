@@ -263,3 +263,13 @@ def test_cancelling_a_call_cancels_the_coroutine() -> None:
 
     asyncio.run(main())
     assert ended == ["ended"]
+
+
+def test_a_plain_function_that_gives_back_a_coroutine_is_awaited() -> None:
+    async def answer() -> int:
+        return 42
+
+    def ask() -> object:
+        return answer()
+
+    assert asyncio.run(run(as_tool(ask), {}, 5.0)) == 42

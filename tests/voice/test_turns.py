@@ -512,6 +512,15 @@ def test_the_key_ends_a_reply_at_once() -> None:
     assert lines[-3:] == ["= assistant 0 interrupted", "listen 1 from 2.80", "= speech-start"]
 
 
+def test_the_key_pressed_while_a_typed_text_waits_for_its_reply_opens_another_turn() -> None:
+    talk = Talk(open_mic=False).quiet(1.0).tell(moves.Typed("what time is it"))
+    talk.took()
+    lines = talk.tell(moves.Pressed()).took()
+    assert "= final-transcript: what time is it" in lines
+    assert "= user 0 replaced" in lines
+    assert lines[-2:] == ["listen 1 from 0.70", "= speech-start"]
+
+
 @pytest.mark.parametrize(("released_for", "revision"), [(0.1, 0), (0.5, 1)])
 def test_the_key_pressed_again_before_a_reply_counts_goes_on_with_the_turn(released_for: float, revision: int) -> None:
     talk = Talk(open_mic=False).tell(moves.Pressed()).voice(1.0).tell(moves.Released()).quiet(released_for)

@@ -66,6 +66,9 @@ class Automatic:
             self.why = f"{server.name} at {server.url} was found but gave no answer: {error.message}"
             await model.close()
             return False
+        except BaseException:
+            await model.close()
+            raise
         self.why = f"{server.name} already runs at {server.url}"
         self._chosen = model
         return True

@@ -8,12 +8,15 @@ own. ``create.models``, if it has it, lists the names for "did you mean".
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, get_args
 
 from locara.engines.contracts import Engine, Kind
 from locara.errors import EngineMissing
+
+_log = logging.getLogger("locara")
 
 Create = Callable[[str, Mapping[str, Any]], Engine | None]
 
@@ -28,29 +31,39 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def installed(kind: Kind) -> dict[str, Create]:
-    """Engine name -> its ``create``, for every installed engine of this kind. Broken plugins raise ``EngineMissing``."""
+    """Engine name -> its ``create``, for every installed engine of this kind that can be imported; one that cannot is
+    logged, and does not keep the others from working."""
+    return _load_all(kind)[0]
+
+
+def _load_all(kind: Kind) -> tuple[dict[str, Create], dict[str, EngineMissing]]:
+    """The engines that can be imported, and why the others cannot."""
     found: dict[str, Create] = {}
+    broken: dict[str, EngineMissing] = {}
     for point in sorted(entry_points(group=f"locara.{kind}"), key=lambda point: point.name):
         try:
             found[point.name] = point.load()
-        except Exception as error:
-            raise EngineMissing(
-                f"{_WORDS[kind]}: the plugin {point.name!r} ({point.value}) cannot be imported: {error}",
-                stage=kind,
-                hint="update or uninstall the package it belongs to",
-            ) from error
-    return found
+        except Exception as error:  # whatever a plugin does while it is imported
+            message = f"{_WORDS[kind]}: the plugin {point.name!r} ({point.value}) cannot be imported: {error}"
+            _log.warning(message)
+            missing = EngineMissing(message, stage=kind, hint="update or uninstall the package it belongs to")
+            missing.__cause__ = error
+            broken[point.name] = missing
+    return found, broken
 
 
 def create(kind: Kind, model: str, options: Mapping[str, Any]) -> Engine:
     """The engine for ``model`` (an empty name: the engine's own default). Raises ``EngineMissing``."""
-    engines = installed(kind)
+    engines, broken = _load_all(kind)
     wanted = options.get("engine")
     for name, make in engines.items():
         if wanted is None or wanted == name:
             engine = make(model, options)
             if engine is not None:
                 return engine
+    for name, missing in broken.items():
+        if wanted in (None, name):
+            raise missing  # perhaps it was the one
     if wanted is not None and wanted not in engines:
         raise _not_installed(kind, model, str(wanted), engines)
     raise _missing(kind, model, engines)

@@ -114,7 +114,7 @@ class Mouth:
             reply, samples = current
             room = out[filled:]
             if reply <= cut:
-                filled += self._fade_away(samples, room, wanted)
+                filled += self._fade_away(samples, room, cut, wanted)
             elif hold:
                 if self._level <= 0.0 or not (self._progress.played or self._faded):
                     break  # it stands, or has not begun
@@ -166,7 +166,7 @@ class Mouth:
         self._current = (self._progress.reply, np.concatenate((*self._faded, *rest)))
         self._faded = []
 
-    def _fade_away(self, samples: Samples, room: Samples, wanted: float) -> int:
+    def _fade_away(self, samples: Samples, room: Samples, cut: int, wanted: float) -> int:
         """A hushed reply fades out, over as many chunks and blocks as it takes; the rest of it goes without a sound."""
         self._faded = []
         n = 0
@@ -178,7 +178,7 @@ class Mouth:
             self._current = None
         if self._current is None:
             following = self._head()
-            if following is None or following[0] > self._cut:
+            if following is None or following[0] > cut:
                 self._level = wanted  # whatever comes next begins anew
         return n
 

@@ -83,10 +83,12 @@ _HANGING = frozenset(
     """a an the and or but nor so because if when while although that which who whose whom than as of to in on at for
     from with without about into onto over under between through during by is are was were am be been being has have had
     do does did can could will would shall should may might must my your his her its our their this these those some any
-    every each no very really quite just like um uh er hmm well please what's it's i'm there's let's not also maybe plus
+    every each very really quite just like um uh er hmm well what's it's i'm there's let's not also maybe plus
     times minus divided point""".split()
 )
 _OPENERS = frozenset("what who where when why how which whose is are was were do does did can could will would".split())
+_STRANDED = frozenset("to in on at for from with about of like by".split())
+"""A question may end on one of these ("where are you from"), or go on."""
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
@@ -109,7 +111,8 @@ def ending(text: str) -> Clause:
     if not words:
         return Clause.UNSURE
     if words[-1] in _HANGING and not (stripped.endswith(("?", "!")) or len(words) == 1):
-        return Clause.HANGING
+        asked = words[0] in _OPENERS and len(words) >= 4 and words[-1] in _STRANDED
+        return Clause.UNSURE if asked else Clause.HANGING
     if stripped.endswith((".", "!", "?")) or words in _WHOLE or (len(words) >= 3 and words[0] in _OPENERS):
         return Clause.FINISHED
     return Clause.FINISHED if len(words) >= 5 else Clause.UNSURE

@@ -37,9 +37,6 @@ def settle(step: Step) -> None:
 def _judge(step: Step) -> None:
     s = step.s
     turn = step.in_turn(over=True)
-    if turn.held:
-        taken(step)
-        return
     if s.assistant is Assistant.DUCKED and s.voice and turn.voiced >= _HOLD:
         step.assistant(On.SUSTAINED)
         step.set(held_at=s.now)

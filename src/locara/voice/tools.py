@@ -110,7 +110,8 @@ async def run(tool_: Tool, arguments: Mapping[str, Any], deadline: float) -> Any
             if tool_.inline:
                 return tool_.run(**arguments)
             with real_work():
-                return await asyncio.to_thread(tool_.run, **arguments)
+                result = await asyncio.to_thread(tool_.run, **arguments)
+            return await result if inspect.isawaitable(result) else result
     except Exception as error:
         if isinstance(error, TimeoutError) and limit.expired():
             return {"error": f"{tool_.name} gave no result within {deadline:g} s"}

@@ -359,10 +359,15 @@ def _pressed(step: Step) -> None:
         overlap.taken(step)
     if step.s.user is User.QUIET:
         _open_turn(step, On.PRESS, began=step.s.now, held=True)
-    elif not step.turn.typed:
-        if step.s.user is not User.TALKING:
-            _go_on_talking(step, On.PRESS)
-        step.in_turn(held=True, released_at=None)
+        return
+    if step.turn.typed:  # what was typed stands; what is said now is another turn
+        replies.drop_unheard(step)
+        _close_without_reply(step, "replaced")
+        _open_turn(step, On.PRESS, began=step.s.now, held=True)
+        return
+    if step.s.user is not User.TALKING:
+        _go_on_talking(step, On.PRESS)
+    step.in_turn(held=True, released_at=None)
 
 
 # --- failing and stopping ---------------------------------------------------------------------------------------------
