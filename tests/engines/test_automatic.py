@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from chat_server import Answer, ChatServer, fails, models, says  # type: ignore[import-not-found]
+from chat_server import Answer, ChatServer, closed_port, fails, models, says  # type: ignore[import-not-found]
 
 from locara.engines import automatic, registry
 from locara.engines.contracts import Message
@@ -22,13 +21,6 @@ HELLO = [Message("user", "hello")]
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOCARA_LLM_URL", raising=False)
     monkeypatch.delenv("LOCARA_NO_SERVERS", raising=False)
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def chosen(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 
 import pytest
-from chat_server import Answer, ChatServer, fails, models, says  # type: ignore[import-not-found]
+from chat_server import Answer, ChatServer, closed_port, fails, models, says  # type: ignore[import-not-found]
 
 from locara.engines import local_servers
 
@@ -16,13 +15,6 @@ from locara.engines import local_servers
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOCARA_LLM_URL", raising=False)
     monkeypatch.delenv("LOCARA_NO_SERVERS", raising=False)
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def find(*listed: Answer | None) -> tuple[local_servers.LocalServer | None, list[int]]:

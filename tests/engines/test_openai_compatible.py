@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
 from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any
 
 import pytest
-from chat_server import Answer, ChatServer, Request, event, fails, models, says, streams  # type: ignore[import-not-found]
+from chat_server import (  # type: ignore[import-not-found]
+    Answer,
+    ChatServer,
+    Request,
+    closed_port,
+    event,
+    fails,
+    models,
+    says,
+    streams,
+)
 
 from locara.engines.chat_settings import understand
 from locara.engines.contracts import Message, Tool, ToolCall
@@ -298,13 +307,6 @@ def test_a_model_that_is_not_there_gets_a_proposal() -> None:
     assert "no model 'test-model'" in error.message
     assert "did you mean 'test-modell'?" in error.hint
     assert "llama3.2:3b" in error.hint
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_a_closed_port_is_told_with_the_address() -> None:

@@ -16,7 +16,8 @@ from locara.engines.contracts import EngineInfo, Transcript
 from locara.testing import Fault, ScriptedRecogniser, Spoken, run
 from locara.voice import moves
 from locara.voice.brain import Deadlines
-from locara.voice.recognising import BEHIND_SECONDS, KEEP_SECONDS, Recognising
+from locara.voice.recognising import KEEP_SECONDS, Recognising
+from locara.voice.streams import BEHIND_SECONDS
 
 TURN = 4
 
@@ -281,12 +282,30 @@ def test_a_recogniser_that_hangs_is_not_given_more_than_a_bound() -> None:
         await asyncio.sleep(0)
         for at in range(RATE, 200 * RATE, RATE):
             recognising.push(at, np.ones(RATE, np.float32))
-        assert (
-            sum(one.size for one in recognising._todo if not isinstance(one, int))
-            <= (BEHIND_SECONDS + 1) * RATE + BLOCK
-        )
+        waiting = sum(one.size for one in recognising._todo if isinstance(one, np.ndarray))
+        assert waiting <= (BEHIND_SECONDS + 1) * RATE + BLOCK
 
     recognise(noting, use, push=1e5)
+
+
+def test_a_recogniser_that_is_a_minute_behind_is_told_once_and_can_still_settle() -> None:
+    noting = Noting(slow=1.0)
+
+    async def use(recognising: Recognising, news: list[moves.Happened]) -> None:
+        for second in range(90):  # all at once: nobody could take it so fast
+            recognising.push(second * RATE, np.full(RATE, second, np.float32))
+        await asyncio.sleep(3)
+        recognising.settle(0)
+        await asyncio.sleep(3)
+        recognising.push(90 * RATE, np.full(RATE, 90, np.float32))
+        await asyncio.sleep(2)
+
+    news = recognise(noting, use)
+    [failure] = [one for one in news if isinstance(one, moves.Failed)]
+    assert (failure.stage, failure.turn) == ("stt", TURN)
+    assert "behind" in failure.message
+    assert [one for one in news if isinstance(one, moves.Understood) and one.settled]
+    assert noting.pushed[-1] == 90, "after it has settled it listens again"
 
 
 def test_the_second_chance_is_given_the_last_half_minute() -> None:

@@ -193,6 +193,7 @@ class Leaving:
     code: int = 0
     fatal: Any = None
     stopping: asyncio.Task[None] | None = None
+    """Held, because the event loop itself holds tasks only weakly."""
 
 
 async def _converse(

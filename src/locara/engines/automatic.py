@@ -6,6 +6,7 @@ Looked up when the session starts, not when it is made, because looking takes a 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from locara.engines import local_servers, openai_compatible, responder
@@ -35,7 +36,7 @@ class Automatic:
         """Of the model that was chosen."""
         if self._chosen is None:
             return EngineInfo("automatic", "auto", "", note="a running model server, else the built-in responder")
-        return self._chosen.info
+        return replace(self._chosen.info, why=self.why)
 
     @property
     def tools(self) -> Sequence[Tool]:

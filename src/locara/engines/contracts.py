@@ -34,6 +34,8 @@ class EngineInfo:
     streaming: bool = True
     word_times: bool = False
     note: str = ""
+    why: str = ""
+    """Why this model, where the engine chose it itself."""
 
 
 class Engine(Protocol):

@@ -11,7 +11,7 @@ import difflib
 import logging
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, get_args
+from typing import Any
 
 from locara.engines.contracts import Engine, Kind
 from locara.errors import EngineMissing
@@ -27,7 +27,6 @@ _WORDS: dict[Kind, str] = {
     "tts": "text to speech",
     "omni": "end-to-end speech",
 }
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def installed(kind: Kind) -> dict[str, Create]:

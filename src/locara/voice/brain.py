@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from locara.audio import Samples
 from locara.engines.contracts import Engine, Message, ToolCall
-from locara.errors import LocaraError, StageError
+from locara.errors import EngineFailed, LocaraError, StageError
 from locara.voice.moves import Failed, Happened
 
 Post = Callable[[Happened], Awaitable[None]]
@@ -131,4 +131,14 @@ def failure(error: BaseException, stage: str, *, reply: int | None = None, turn:
         "this is a fault of the engine or its model: see its documentation, or choose another",
         reply,
         turn,
+    )
+
+
+def too_slow(stage: str, model: str) -> EngineFailed:
+    """An engine is so far behind the user that what comes can no longer be kept."""
+    return EngineFailed(
+        f"{stage}: {model} is a minute behind: it is slower than speech on this machine",
+        stage=stage,
+        model=model,
+        hint="choose a smaller model",
     )

@@ -74,5 +74,5 @@ def plan_of(stages: Mapping[str, Engine], why: Mapping[str, str]) -> dict[str, d
     for stage, engine in stages.items():
         facts = dataclasses.asdict(engine.info)
         plan[stage] = {name: str(facts[name]) for name in ("engine", "model", "device", "licence", "where", "note")}
-        plan[stage]["why"] = why.get(stage) or str(getattr(engine, "why", ""))
+        plan[stage]["why"] = engine.info.why or why.get(stage, "")
     return plan

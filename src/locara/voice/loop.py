@@ -188,10 +188,9 @@ class Loop:
             await self._lost(error.message, error.hint)
 
     async def _lost(self, message: str, hint: str) -> None:
-        error = DeviceError(message, hint=hint)
         self.emit(
             tell.Error(
-                t=self.now, code=error.code, message=message, stage="input", fatal=True, hint=hint
+                t=self.now, code=DeviceError.code, message=message, stage="input", fatal=True, hint=hint
             )
         )  # fmt: skip
         await self.inbox.put(moves.Stop("device-lost"))

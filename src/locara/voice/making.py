@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from locara.audio import Resampler, Samples, clean, silence
+from locara.audio import Resampler, clean, silence
 from locara.engines.contracts import LanguageModel, Message, Speech, Tool, ToolCall, Voice
 from locara.errors import EngineFailed
-from locara.gate.mouth import lead_of
 from locara.voice.brain import Deadlines, Post, failure
 from locara.voice.clauses import Clauses
 from locara.voice.history import as_json
 from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Wanted
 from locara.voice.speakable import Speakable, Spoken
+from locara.voice.streams import each
 
 AHEAD_SECONDS = 8.0
 """Sound that is made ahead of what was played. Enough to never run dry, little to throw away at a barge-in."""
@@ -29,8 +29,6 @@ MAX_TOOL_ROUNDS = 8
 """A model that calls tools more often in one reply goes round in circles."""
 
 _CLAUSES_WAITING = 32
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,7 @@ class Making:
         calls: list[ToolCall] = []
         deadlines = self._engines.deadlines
         stream = self._engines.llm.reply(tuple(self._messages), self._engines.tools)
-        async for item in _each(stream, first=deadlines.first_token, then=deadlines.token):
+        async for item in each(stream, first=deadlines.first_token, then=deadlines.token):
             if isinstance(item, ToolCall):
                 calls.append(item)
             else:
@@ -186,7 +184,7 @@ class Making:
         resampler = Resampler(voice.rate, self._rate)
         opens = True
         stream = voice.speak(spoken.text)
-        async for speech in _each(stream, first=deadlines.first_sound, then=deadlines.sound):
+        async for speech in each(stream, first=deadlines.first_sound, then=deadlines.sound):
             words = _words_in_reply(speech, spoken, start, self._rate / voice.rate)
             samples = resampler.push(clean(speech.samples)[0])
             await self._sound(Chunk(samples, opens_at, end, words, opens, False, clause if opens else ""))
@@ -198,32 +196,9 @@ class Making:
     async def _sound(self, chunk: Chunk) -> None:
         self._made += chunk.samples.size / self._rate
         self._set_room()
-        await self._post(Sounded(self.reply, _with_lead(chunk)))
-
-
-def _with_lead(chunk: Chunk) -> Chunk:
-    samples: Samples = chunk.samples
-    return Chunk(samples, chunk.start, chunk.end, chunk.words, chunk.opens, chunk.closes, chunk.text, lead_of(samples))
+        await self._post(Sounded(self.reply, chunk))
 
 
 def _words_in_reply(speech: Speech, spoken: Spoken, start: int, ratio: float) -> tuple[tuple[int, int], ...]:
     """Word marks as (sample of the clause at the output's rate, end of the word in the reply's text)."""
     return tuple((round(word.at * ratio), start + spoken.original(word.end)) for word in speech.words)
-
-
-async def _each(stream: AsyncIterator[T], *, first: float, then: float) -> AsyncIterator[T]:
-    """The items of ``stream``, each with a deadline; closes it whatever happens."""
-    deadline = first
-    try:
-        while True:
-            try:
-                async with asyncio.timeout(deadline):
-                    item = await anext(stream)
-            except StopAsyncIteration:
-                return
-            yield item
-            deadline = then
-    finally:
-        close: Callable[[], Awaitable[None]] | None = getattr(stream, "aclose", None)
-        if close is not None:
-            await close()

@@ -20,8 +20,7 @@ class Chunk:
     """A piece of a reply's sound.
 
     ``start:end`` are the characters of the reply that the whole clause says; ``words`` are (sample in the clause, end of
-    the word in the reply) for each word that begins in this clause, as far as the voice told; ``lead`` is how many of
-    these samples are too quiet to be heard (all of them: ``lead == samples.size``).
+    the word in the reply) for each word that begins in this clause, as far as the voice told.
     """
 
     samples: Samples
@@ -31,7 +30,6 @@ class Chunk:
     opens: bool = False
     closes: bool = False
     text: str = ""
-    lead: int = 0
 
 
 # --- what can happen --------------------------------------------------------------------------------------------------

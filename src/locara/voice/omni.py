@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Literal
 
-from locara.audio import Resampler, Samples, clean, silence
-from locara.engines.contracts import Engine, Message, SpeechModel, SpokenText, ToolCall
+from locara.audio import BLOCK, RATE, Resampler, Samples, clean, silence
+from locara.engines.contracts import Engine, Message, SpeechModel, ToolCall
 from locara.errors import EngineFailed
-from locara.gate.mouth import lead_of
 from locara.voice.brain import Deadlines, Exactness, Post, failure
 from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Understood
+from locara.voice.streams import BEHIND_SECONDS, Fresh, each
 
 
 class OmniBrain:
@@ -30,7 +30,7 @@ class OmniBrain:
         self._heard: deque[Samples | tuple[int, int] | None] = deque()
         """What the model is still to be given: sound, a request to settle (turn, revision), or None: forget it all."""
         self._turn_of: dict[int, int] = {}
-        self._fed_until = 0
+        self._fresh = Fresh()
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._post: Post | None = None
@@ -66,10 +66,8 @@ class OmniBrain:
 
     def hear(self, turn: int, at: int, samples: Samples) -> None:
         """The next samples of the turn; none is given twice."""
-        end = at + samples.size
-        samples = samples[max(0, self._fed_until - at) :]
-        self._fed_until = max(self._fed_until, end)
-        if samples.size:
+        samples = self._fresh.of(at, samples)
+        if samples.size and len(self._heard) < BEHIND_SECONDS * RATE / BLOCK:  # each push has told its deadline by then
             self._heard.append(samples)
             self._wake.set()
 
@@ -150,17 +148,10 @@ class OmniBrain:
     async def _speak(self, reply: int, history: Sequence[Message]) -> None:
         assert self._post is not None
         resampler = Resampler(self._model.rate, self._rate)
-        stream = self._model.answer(history)
         end = 0
         opens = True
-        deadline = self._deadlines.first_sound
-        while True:
-            try:
-                async with asyncio.timeout(deadline):
-                    part: SpokenText = await anext(stream)
-            except StopAsyncIteration:
-                break
-            deadline = self._deadlines.sound
+        stream = self._model.answer(history)
+        async for part in each(stream, first=self._deadlines.first_sound, then=self._deadlines.sound):
             if part.text:
                 end += len(part.text)
                 await self._post(Told(reply, part.text))
@@ -168,8 +159,7 @@ class OmniBrain:
                 if opens:
                     await self._post(ClauseReady(reply))
                 samples = resampler.push(clean(part.speech.samples)[0])
-                chunk = Chunk(samples, 0, end, (), opens, False, part.text, lead_of(samples))
-                await self._post(Sounded(reply, chunk))
+                await self._post(Sounded(reply, Chunk(samples, 0, end, (), opens, False, part.text)))
                 opens = False
         tail = resampler.push(silence(0), last=True)
-        await self._post(Sounded(reply, Chunk(tail, 0, end, (), opens, True, "", lead_of(tail))))
+        await self._post(Sounded(reply, Chunk(tail, 0, end, (), opens, True)))

@@ -12,14 +12,13 @@ import numpy as np
 
 from locara.audio import RATE, Samples
 from locara.engines.contracts import Recogniser, Recognition
-from locara.voice.brain import Deadlines, Post, failure
+from locara.errors import EngineFailed
+from locara.voice.brain import Deadlines, Post, failure, too_slow
 from locara.voice.moves import Understood
+from locara.voice.streams import BEHIND_SECONDS, Fresh
 
 KEEP_SECONDS = 30.0
 """Sound of the turn that is kept for a second chance after a failure."""
-
-BEHIND_SECONDS = 60.0
-"""A recogniser that is this far behind is too slow for this machine."""
 
 
 class Recognising:
@@ -30,29 +29,30 @@ class Recognising:
         self._recogniser = recogniser
         self._post = post
         self._deadlines = deadlines
-        self._todo: deque[Samples | int] = deque()
+        self._todo: deque[Samples | int | EngineFailed] = deque()
         self._behind = 0
         self._wake = asyncio.Event()
         self._done = False
         self._said: deque[Samples] = deque()
         self._said_samples = 0
         self._revision = 0
-        self._fed_until = 0
+        self._fresh = Fresh()
+        self._lagging = False
         self._broken = False
         self._recognition: Recognition | None = None
         self.task = asyncio.create_task(self._run(), name=f"recognise-{turn}")
 
     def push(self, at: int, samples: Samples) -> None:
         """Samples that lie at ``at`` on the session's clock; what was given before is not given twice."""
-        end = at + samples.size
-        samples = samples[max(0, self._fed_until - at) :]
-        self._fed_until = max(self._fed_until, end)
-        if samples.size == 0:
+        samples = self._fresh.of(at, samples)
+        if samples.size == 0 or self._lagging:
             return
         if self._behind > BEHIND_SECONDS * RATE:
-            return  # the deadline of `push` has long spoken; memory stays bounded
-        self._todo.append(samples)
-        self._behind += samples.size
+            self._lagging = True
+            self._todo.append(too_slow("stt", self._recogniser.info.model))
+        else:
+            self._todo.append(samples)
+            self._behind += samples.size
         self._wake.set()
 
     def settle(self, revision: int) -> None:
@@ -82,14 +82,15 @@ class Recognising:
 
     async def _next(self) -> None:
         item = self._todo.popleft()
+        if isinstance(item, EngineFailed):
+            raise item
         if isinstance(item, int):
             await self._settle(item)
             return
         blocks = [item]
-        while self._todo and not isinstance(self._todo[0], int):
-            more = self._todo.popleft()
-            assert not isinstance(more, int)
+        while self._todo and isinstance(more := self._todo[0], np.ndarray):
             blocks.append(more)
+            self._todo.popleft()
         samples = np.concatenate(blocks)
         self._behind -= samples.size
         self._keep(samples)
@@ -111,7 +112,7 @@ class Recognising:
         if again and self._said:
             async with asyncio.timeout(self._deadlines.settle):
                 await recognition.push(np.concatenate(self._said))
-        self._broken = False
+        self._broken = self._lagging = False
         async with asyncio.timeout(self._deadlines.settle):
             got = await recognition.settle()
         await self._post(Understood(self._turn, revision, got.text, settled=True, confidence=got.confidence))
