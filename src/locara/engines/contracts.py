@@ -1,4 +1,4 @@
-"""What an engine must offer: a recogniser, a language model, a voice, a voice-activity detector, a speech model.
+"""What an engine must offer: a recogniser, a language model, a voice, detectors of voice and of turn ends, a speech model.
 
 What may live here: protocols and the frozen values they exchange. Engines never see a device, a session or an event.
 Each engine is loaded by name through `locara.engines.registry`, built-in and plugin alike.
@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from locara.audio import Samples
 
-Kind = Literal["vad", "stt", "llm", "tts", "omni"]
+Kind = Literal["vad", "turn", "stt", "llm", "tts", "omni"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,23 @@ class Detector(Engine, Protocol):
 
     def reset(self) -> None:
         """Forgets the past."""
+        ...
+
+
+# --- end of turn ------------------------------------------------------------------------------------------------------
+
+
+class TurnDetector(Engine, Protocol):
+    """Hears from the sound itself whether a speaker has finished: melody, rhythm, meaning. Asked once in each pause."""
+
+    @property
+    def seconds(self) -> float:
+        """How much of the latest sound it looks at."""
+        ...
+
+    async def finished(self, samples: Samples) -> float:
+        """How likely the speaker has finished, 0 to 1, in a pause. ``samples`` (16 kHz): the turn's latest sound, at most
+        ``seconds`` of it, the pause so far at its end. Runs off the event loop; may be cancelled."""
         ...
 
 
