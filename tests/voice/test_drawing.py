@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from locara.errors import ConfigError
-from locara.voice import drawing, evidence
+from locara.voice import drawing, endings, evidence
 from locara.voice.drawing import (
     BEGIN,
     END,
@@ -111,11 +111,11 @@ def test_a_state_without_a_place_is_named() -> None:
 
 def test_every_number_of_the_evidence_has_its_value_and_its_reason() -> None:
     told = drawing.numbers()
-    for name, value in vars(evidence).items():
+    for name, value in (*vars(evidence).items(), *vars(endings).items()):
         if name.isupper() and isinstance(value, float | int):
             row = next(line for line in told.splitlines() if line.startswith(f"| `{name}` | {value:g} | "))
-            assert len(row.split(" | ")[2]) > 10, f"{name} has no reason below it in evidence.py"
-    assert all(f"| `{name}` | {one.finished:g} | " in told for name, one in evidence.PATIENCE.items())
+            assert len(row.split(" | ")[2]) > 10, f"{name} has no reason below it in its file"
+    assert all(f"| `{name}` | {one.odds:g} | " in told for name, one in endings.PATIENCE.items())
 
 
 def test_only_what_is_between_the_markers_is_made_anew_and_twice_is_once() -> None:

@@ -13,7 +13,7 @@ from locara.engines.contracts import ToolCall
 from locara.gate.mouth import Mouth
 from locara.testing import Conversation, Line, play
 from locara.voice import events, evidence, moves
-from locara.voice.evidence import PATIENCE
+from locara.voice.endings import PATIENCE, PREPARE_SECONDS, silence_needed
 from locara.voice.state import SOUNDING, Assistant, Rules, State, User, at_rest
 from locara.voice.turns import MAX_SAYINGS, receive
 
@@ -71,13 +71,14 @@ def told(event: events.Event) -> str:  # noqa: PLR0911 -- a table
 
 
 class Talk:
-    """A conversation with the machine. ``lines``: what it did since `took` was asked; feeding is left out."""
+    """A conversation with the machine. ``lines``: what it did since `took` was asked; feeding and judging are left out."""
 
     def __init__(self, **rules: Any) -> None:
         self.state = State(rules=Rules(**{"output_rate": OUT, **rules}))
         self.lines: list[str] = []
         self.events: list[events.Event] = []
         self.fed = 0
+        self.judged: list[moves.Judge] = []
         self.loud = 0
 
     def tell(self, *happened: moves.Happened) -> Talk:
@@ -85,7 +86,8 @@ class Talk:
             self.state, effects = receive(self.state, one)
             self.fed += sum(isinstance(effect, moves.Feed) for effect in effects)
             self.events += [effect.event for effect in effects if isinstance(effect, moves.Emit)]
-            self.lines += [line(effect) for effect in effects if not isinstance(effect, moves.Feed)]
+            self.lines += [line(effect) for effect in effects if not isinstance(effect, moves.Feed | moves.Judge)]
+            self.judged += [effect for effect in effects if isinstance(effect, moves.Judge)]
         return self
 
     def hear(self, duration: float, probability: float, *, loud: bool) -> Talk:
@@ -186,10 +188,10 @@ def test_a_pause_is_told_and_then_the_words_are_asked_for_once() -> None:
 
 @pytest.mark.parametrize("patience", PATIENCE)
 @pytest.mark.parametrize(
-    ("text", "field"),
-    [("what time is it", "finished"), ("my dog", "unsure"), ("i want the", "hanging"), (None, "last")],
+    "text",
+    ["what time is it", "my dog", "i want the", None],
 )
-def test_a_turn_is_decided_after_the_silence_its_words_need(patience: str, text: str | None, field: str) -> None:
+def test_a_turn_is_decided_after_the_silence_its_words_need(patience: str, text: str | None) -> None:
     talk = Talk(patience=PATIENCE[patience]).voice(1.0).quiet(0.1)
     if text is not None:
         talk.understood(text)
@@ -197,7 +199,7 @@ def test_a_turn_is_decided_after_the_silence_its_words_need(patience: str, text:
         talk.quiet(0.02)
         assert talk.state.now < 9 * RATE
     assert talk.state.user is User.YIELDED
-    assert seconds(talk.state.now) - 1.0 == pytest.approx(getattr(PATIENCE[patience], field), abs=0.021)
+    assert seconds(talk.state.now) - 1.0 == pytest.approx(silence_needed(text, PATIENCE[patience]), abs=0.021)
 
 
 def test_a_reply_is_prepared_while_the_turn_is_still_being_decided_and_counts_when_it_is() -> None:
@@ -227,8 +229,32 @@ def test_a_decided_turn_waits_for_a_reply_that_has_something_to_show() -> None:
 def test_words_that_want_more_are_not_answered_before_the_turn_is_decided() -> None:
     talk = Talk().voice(1.0).quiet(0.1).understood("my name is")
     talk.took()
-    assert talk.quiet(1.38).took() == []
-    assert talk.quiet(0.04).took() == ["prepare 0: my name is"]
+    due = silence_needed("my name is", PATIENCE["normal"])
+    assert talk.quiet(due - PREPARE_SECONDS - 0.14).took() == []
+    assert talk.quiet(0.06).took() == ["prepare 0: my name is"]
+    assert talk.sound(0).quiet(PREPARE_SECONDS - 0.1).state.user is User.PAUSING
+    assert "commit 0" in talk.quiet(0.2).took()
+
+
+def test_the_end_of_turn_model_is_asked_once_in_each_pause_and_believed_for_that_pause_only() -> None:
+    talk = Talk().voice(1.0).quiet(0.3)
+    assert talk.judged == [moves.Judge(0, 0, 0)]
+    talk.understood("my name is").tell(moves.Judged(0, 0, 0.97)).quiet(0.02)
+    assert talk.state.user is User.YIELDED, "it sounded finished, whatever the words"
+    talk.voice(0.5).quiet(0.3).understood("my name is")
+    assert talk.judged[1:] == [moves.Judge(0, 1, 0)]
+    assert talk.tell(moves.Judged(0, 0, 0.97)).quiet(0.5).state.user is User.PAUSING, "that was about another pause"
+    assert talk.tell(moves.Judged(0, 1, 0.97)).quiet(0.02).state.user is User.YIELDED
+
+
+def test_a_user_who_pauses_long_and_goes_on_is_given_more_time_in_this_turn() -> None:
+    talk = Talk().voice(1.0).quiet(0.1).understood("i want the").quiet(1.2)
+    assert talk.state.user is User.PAUSING
+    talk.voice(0.5).quiet(0.1).understood("i want the train times please")
+    waits = [silence_needed("i want the train times please", PATIENCE["normal"], longest=one) for one in (0.0, 1.2)]
+    assert talk.quiet(waits[1] - 0.14).state.user is User.PAUSING
+    assert waits[1] > waits[0] + 0.2
+    assert talk.quiet(0.1).state.user is User.YIELDED
 
 
 def test_the_same_words_again_keep_the_reply_and_other_words_do_not() -> None:

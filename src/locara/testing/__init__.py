@@ -19,6 +19,7 @@ from locara.testing.scripted import (
     ScriptedModel,
     ScriptedRecogniser,
     ScriptedSpeechModel,
+    ScriptedTurnDetector,
     ScriptedVoice,
     Spoken,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "ScriptedModel",
     "ScriptedRecogniser",
     "ScriptedSpeechModel",
+    "ScriptedTurnDetector",
     "ScriptedVoice",
     "Spoken",
     "VirtualLoop",

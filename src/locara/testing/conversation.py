@@ -136,7 +136,8 @@ def play(
         input=room.microphone,
         output=room.speaker,
         end_with_input=conversation.more is None,
-        **conversation.settings,
+        # Tones have no melody that an end-of-turn model could hear: words and silence decide, if nothing else is asked.
+        **{"turn_detection": "silence", **conversation.settings},
     )
     return clock.run(
         _play(session, acts, None if conversation.more is None else last + conversation.more), charge=charge

@@ -82,6 +82,35 @@ class EnergyDetector:
         """It remembers nothing."""
 
 
+class ScriptedTurnDetector:
+    """Says of each pause what ``chances`` say, in order (the last again and again), after ``delay`` seconds."""
+
+    seconds = 8.0
+
+    def __init__(self, chances: Sequence[float] = (0.5,), *, delay: float = 0.05, fault: Fault | None = None) -> None:
+        self.info = _info("end of turn")
+        self.asked: list[Samples] = []
+        """What it was given, each time."""
+        self._chances = list(chances)
+        self._delay = delay
+        self._faulty = _Faulty(fault)
+
+    async def load(self) -> None:
+        """Ready at once."""
+        await self._faulty.pass_through("load")
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def finished(self, samples: Samples) -> float:
+        """The next of the chances."""
+        chance = self._chances[min(len(self.asked), len(self._chances) - 1)]
+        self.asked.append(samples)
+        await self._faulty.pass_through("finished")
+        await asyncio.sleep(self._delay)
+        return chance
+
+
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """The user says ``text`` from ``start`` to ``end``, in seconds of the session's clock. An empty text is noise."""

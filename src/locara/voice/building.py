@@ -9,12 +9,22 @@ from typing import Any, Literal, cast
 
 from locara.devices.contracts import Sink, Source
 from locara.engines import registry
-from locara.engines.contracts import Detector, Engine, Kind, LanguageModel, Recogniser, SpeechModel, Tool, Voice
+from locara.engines.contracts import (
+    Detector,
+    Engine,
+    Kind,
+    LanguageModel,
+    Recogniser,
+    SpeechModel,
+    Tool,
+    TurnDetector,
+    Voice,
+)
 from locara.errors import ConfigError, EngineMissing
-from locara.voice import evidence
 from locara.voice import tools as tooling
 from locara.voice.brain import Brain, Deadlines
 from locara.voice.conversation import Session
+from locara.voice.endings import PATIENCE
 from locara.voice.loop import Parts
 from locara.voice.omni import OmniBrain
 from locara.voice.pipeline import PipelineBrain
@@ -23,7 +33,13 @@ from locara.voice.state import Rules
 Stage = str | Mapping[str, Any] | Engine | None
 """How a stage is named: a model's name, ``{"model": ..., other options}``, an engine object, or None for the default."""
 
-DEFAULTS: dict[Kind, str] = {"vad": "silero", "stt": "pocketsphinx", "llm": "auto", "tts": "espeak-ng"}
+DEFAULTS: dict[Kind, str] = {
+    "vad": "silero",
+    "turn": "prosody",
+    "stt": "pocketsphinx",
+    "llm": "auto",
+    "tts": "espeak-ng",
+}
 """What works offline from the installation alone."""
 
 SYSTEM = (
@@ -40,6 +56,7 @@ def session(
     tts: Stage = None,
     omni: Stage = None,
     vad: Stage = None,
+    turn_detection: Stage = None,
     tools: Sequence[Callable[..., Any] | Tool] = (),
     input: str | os.PathLike[str] | Source = "default",  # noqa: A002  the contract names it so
     output: str | os.PathLike[str] | Sink = "default",
@@ -54,6 +71,7 @@ def session(
     ``stt``, ``llm``, ``tts``, ``vad``, ``omni``: a model's name, ``{"model": name, ...}`` with options (``llm`` takes
     ``system``, ``url``), or an engine object. What is left out is what works from the installation alone; for ``llm``, a
     model server that already runs on this machine comes first.
+    ``turn_detection``: the end-of-turn model, ``"silence"`` for none (words and silence then decide alone).
     ``tools``: plain callables with type hints; one with side effects (the default) runs only for a turn that is decided.
     ``input``, ``output``: ``"default"``, a device's name or a part of it, the path of a WAV file, ``"push"`` (see
     ``push_audio``), ``"none"``, or a source or sink object.
@@ -65,7 +83,7 @@ def session(
 
     Raises ``ConfigError`` and ``EngineMissing`` here, ``StageError`` and ``DeviceError`` from ``start()``.
     """
-    if patience not in evidence.PATIENCE:
+    if patience not in PATIENCE:
         raise ConfigError(f"patience={patience!r} is not known", hint='use "quick", "normal" or "patient"')
     if echo not in ("auto", "headphones", "half-duplex"):
         raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones" or "half-duplex"')
@@ -84,7 +102,8 @@ def session(
             detector=cast(Detector, _engine("vad", vad, why)),
             source=source,
             sink=sink,
-            rules=Rules(patience=evidence.PATIENCE[patience], open_mic=not push_to_talk),
+            turn=_turn_detector(turn_detection, why),
+            rules=Rules(patience=PATIENCE[patience], open_mic=not push_to_talk),
             half_duplex=half_duplex,
             microphone=own_microphone,
             why=why,
@@ -125,6 +144,12 @@ def _brain(
         tools=tuple(tooling.as_tool(one) for one in tools),
         deadlines=deadlines,
     )
+
+
+def _turn_detector(stage: Stage, why: dict[str, str]) -> TurnDetector | None:
+    if stage in (None, "silence"):
+        return None
+    return cast(TurnDetector, _engine("turn", stage, why))
 
 
 def _engine(kind: Kind, stage: Stage, why: dict[str, str]) -> Engine:

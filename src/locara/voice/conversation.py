@@ -138,7 +138,8 @@ class Session:
 
     @property
     def _stages(self) -> dict[str, Any]:
-        return {"vad": self._parts.detector, **self._parts.brain.engines}
+        heard = {"vad": self._parts.detector, "turn": self._parts.turn}
+        return {**{stage: one for stage, one in heard.items() if one is not None}, **self._parts.brain.engines}
 
     async def wait_ended(self) -> str:
         """Waits for the end of the conversation, whoever ends it; returns the reason."""

@@ -23,10 +23,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 from locara.errors import ConfigError
-from locara.voice import evidence
+from locara.voice import endings, evidence
 from locara.voice.state import ASSISTANT, USER, Assistant, On, User
 
 BEGIN, NUMBERS, END = "<!-- drawn from the tables -->", "<!-- numbers of evidence.py -->", "<!-- end -->"
@@ -101,29 +102,55 @@ def page_part(machine: Machine) -> str:
     )
 
 
+EVIDENCE: tuple[ModuleType, ...] = (evidence, endings)
+"""The files whose numbers are shown."""
+
+
 def reasons() -> dict[str, str]:
-    """Constant of `evidence` -> the reason that stands below it in the source."""
-    body = ast.parse(inspect.getsource(evidence)).body
+    """Constant of `EVIDENCE` -> the reason that stands below it in the source."""
     found: dict[str, str] = {}
-    for one, after in itertools.pairwise(body):
-        match one, after:
-            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(text))):
-                found[name] = " ".join(text.split()).replace("``", "`").replace("|", "\\|")
+    for module in EVIDENCE:
+        for one, after in itertools.pairwise(ast.parse(inspect.getsource(module)).body):
+            match one, after:
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
+                    found[name] = " ".join(text.split()).replace("``", "`").replace("|", "\\|")
     return found
 
 
+HEARD: tuple[tuple[str, float | None], ...] = (
+    ("sounds finished", 0.97), ("no model", None), ("sounds unfinished", 0.1),
+)  # fmt: skip
+SAID = {"finished": "what time is it", "unsure": "my dog", "hanging": "my name is", "counting": "five five three"}
+
+
+def waits() -> list[str]:
+    """The silence that each patience waits out, by what the words and the sound say."""
+    names = [f"{said}, {heard}" for said in SAID for heard, _ in HEARD]
+    lines = ["| words, sound | " + " | ".join(f"`{name}`" for name in endings.PATIENCE) + " |", "|---|---|---|---|"]
+    for name, (text, finished) in zip(names, ((t, f) for t in SAID.values() for _, f in HEARD), strict=True):
+        needed = [endings.silence_needed(text, one, finished=finished) for one in endings.PATIENCE.values()]
+        lines.append(f"| {name} | {' | '.join(f'{seconds:.2f}' for seconds in needed)} |")
+    return lines
+
+
 def numbers() -> str:
-    """The constants of `evidence` as a Markdown table with their reasons, and the settings of patience as another."""
+    """The constants of `EVIDENCE` as a Markdown table with their reasons; the settings of patience, and what comes of
+    them."""
     lines = ["| name | value | why |", "|---|---|---|"]
     told = reasons()
-    for name, value in vars(evidence).items():
-        if name.isupper() and isinstance(value, float | int):
-            lines.append(f"| `{name}` | {value:g} | {told.get(name, '')} |")
-    titles = [one.name for one in dataclasses.fields(evidence.Patience)]
-    lines += ["", f"{told['PATIENCE']} Seconds since the last sample of speech:", ""]
+    for module in EVIDENCE:
+        for name, value in vars(module).items():
+            if name.isupper() and isinstance(value, float | int):
+                lines.append(f"| `{name}` | {value:g} | {told.get(name, '')} |")
+    titles = [one.name for one in dataclasses.fields(endings.Patience)]
+    lines += ["", f"{told['PATIENCE']} The odds to be reached, and the bounds in seconds of silence:", ""]
     lines += [f"| patience | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
-    for name, patience in evidence.PATIENCE.items():
+    for name, patience in endings.PATIENCE.items():
         lines.append(f"| `{name}` | {' | '.join(f'{value:g}' for value in dataclasses.astuple(patience))} |")
+    lines += ["", "The silence that comes of it, in seconds since the last sample of speech:", "", *waits()]
     return "\n".join(lines)
 
 

@@ -1,13 +1,11 @@
-"""Evidence in, verdict out: is the turn over, does the user want the floor? Pure, and every number has its reason.
+"""Evidence in, verdict out: is it voice, does the user want the floor? Pure, and every number has its reason.
 
-Simple on purpose where stronger evidence will join: each function takes all that is known and returns a verdict, so
-that a semantic model, prosody or an echo canceller's view become arguments here and change nothing elsewhere.
+Each function takes all that is known and returns a verdict. Whether the turn is over is in `endings`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 # --- is it voice? -----------------------------------------------------------------------------------------------------
@@ -33,7 +31,7 @@ HANGOVER_SECONDS = 0.25
 TOLD_SECONDS = 0.1
 """Unvoiced this long is told as ``speech-end``: a shorter gap prepares a reply, but need not flicker in anyone's view."""
 
-# --- is the turn over? ------------------------------------------------------------------------------------------------
+# --- pauses and turns -------------------------------------------------------------------------------------------------
 
 HINT_SECONDS = 0.08
 """Silence after which the words are settled and a reply is prepared, unheard. As early as a pause can be seen: with
@@ -42,53 +40,14 @@ Silero, which lets go 65 to 120 ms late, that is after about 0.15 s, longer than
 DISTURBED_SECONDS = 0.35
 """Voice this long after a pause means the turn goes on, and what was prepared is dropped; less may be a breath."""
 
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Silence, in seconds since the last sample of speech, after which a turn is over."""
-
-    finished: float
-    """The words make a finished clause."""
-    unsure: float
-    """They may or may not."""
-    hanging: float
-    """They plainly want more ("and", "the", "my name is")."""
-    last: float
-    """Whatever they are, or if they are not known yet."""
-
-
-PATIENCE = {
-    "quick": Patience(finished=0.35, unsure=0.5, hanging=1.0, last=1.6),
-    "normal": Patience(finished=0.45, unsure=0.7, hanging=1.5, last=2.5),
-    "patient": Patience(finished=0.8, unsure=1.3, hanging=2.5, last=4.0),
-}
-"""One setting a person understands. Most pauses inside a turn last less than 0.7 s (median of eot-bench 0.5 s)."""
-
 WORDLESS_SECONDS = 0.5
 """A turn in which no words were found ends after this much silence: the word may only just have begun."""
 
 MAX_TURN_SECONDS = 120.0
 """No turn goes on for ever: a television is not a speaker."""
 
+# --- words ------------------------------------------------------------------------------------------------------------
 
-class Clause(Enum):
-    """How a text ends."""
-
-    FINISHED = "finished"
-    UNSURE = "unsure"
-    HANGING = "hanging"
-
-
-_HANGING = frozenset(
-    """a an the and or but nor so because if when while although that which who whose whom than as of to in on at for
-    from with without about into onto over under between through during by is are was were am be been being has have had
-    do does did can could will would shall should may might must my your his her its our their this these those some any
-    every each very really quite just like um uh er hmm well what's it's i'm there's let's not also maybe plus
-    times minus divided point""".split()
-)
-_OPENERS = frozenset("what who where when why how which whose is are was were do does did can could will would".split())
-_STRANDED = frozenset("to in on at for from with about of like by".split())
-"""A question may end on one of these ("where are you from"), or go on."""
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
@@ -100,42 +59,6 @@ def words_of(text: str) -> tuple[str, ...]:
 def same_words(one: str, other: str) -> bool:
     """Equal after normalisation: what one can answer, answers the other."""
     return words_of(one) == words_of(other)
-
-
-def ending(text: str) -> Clause:
-    """Whether ``text`` ends where a speaker would stop. Recognisers give no punctuation, so mostly the last word tells."""
-    stripped = text.rstrip()
-    if stripped.endswith((",", ";", ":", "-", "…", "...")):
-        return Clause.HANGING
-    words = words_of(text)
-    if not words:
-        return Clause.UNSURE
-    if words[-1] in _HANGING and not (stripped.endswith(("?", "!")) or len(words) == 1):
-        asked = words[0] in _OPENERS and len(words) >= 4 and words[-1] in _STRANDED
-        return Clause.UNSURE if asked else Clause.HANGING
-    if stripped.endswith((".", "!", "?")) or words in _WHOLE or (len(words) >= 3 and words[0] in _OPENERS):
-        return Clause.FINISHED
-    return Clause.FINISHED if len(words) >= 5 else Clause.UNSURE
-
-
-_WHOLE = frozenset(
-    tuple(one.split())
-    for one in (
-        "yes", "no", "stop", "help", "hello", "hi", "thanks", "thank you", "okay", "goodbye", "bye", "never mind",
-        "go on", "say that again", "good morning", "wait", "quiet", "sure", "of course",
-    )
-)  # fmt: skip
-
-
-def silence_needed(text: str | None, patience: Patience) -> float:
-    """Seconds of silence after which the turn is over. ``text`` is None as long as the words are not settled."""
-    if text is None:
-        return patience.last
-    return {
-        Clause.FINISHED: patience.finished,
-        Clause.UNSURE: patience.unsure,
-        Clause.HANGING: patience.hanging,
-    }[ending(text)]
 
 
 # --- does the user want the floor? ------------------------------------------------------------------------------------

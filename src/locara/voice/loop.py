@@ -17,7 +17,7 @@ from typing import Any
 
 from locara.audio import BLOCK, RATE, Samples, silence
 from locara.devices.contracts import Sink, Source
-from locara.engines.contracts import Announces, Detector
+from locara.engines.contracts import Announces, Detector, TurnDetector
 from locara.errors import DeviceError, LocaraError
 from locara.gate.ear import Ear
 from locara.gate.mouth import Mouth
@@ -27,6 +27,7 @@ from locara.voice.brain import Brain, Deadlines, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
 from locara.voice.history import Said, Used, as_messages
+from locara.voice.judging import Judging
 from locara.voice.state import SOUNDING, Rules, State, at_rest
 
 _log = logging.getLogger("locara")
@@ -59,6 +60,8 @@ class Parts:
     source: Source
     sink: Sink
     rules: Rules = field(default_factory=Rules)
+    turn: TurnDetector | None = None
+    """The end-of-turn model; None: words and silence decide alone."""
     half_duplex: bool = False
     microphone: bool = False
     """The source is a real microphone, so digital zeros mean that something is wrong with it."""
@@ -87,6 +90,7 @@ class Loop:
         self.end_reason = ""
         self.state = State(rules=parts.rules)
         self._brain = parts.brain
+        self._judging = None if parts.turn is None else Judging(parts.turn, self.inbox.put)
         self._mouth: Mouth | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._listening: asyncio.Task[None] | None = None
@@ -140,6 +144,8 @@ class Loop:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        if self._judging is not None:
+            await self._judging.close()
         self._end(reason)
 
     def _end(self, reason: str) -> None:
@@ -279,6 +285,8 @@ class Loop:
                 brain.listen(turn, at, samples)
             case moves.Settle(turn=turn, revision=revision):
                 brain.settle(turn, revision)
+            case moves.Judge(turn=turn, revision=revision, start=start):
+                self._judge(turn, revision, start)
             case moves.Forget(turn=turn):
                 brain.forget(turn)
             case moves.Remember() | moves.RememberTool():
@@ -287,6 +295,12 @@ class Loop:
                 self._end(reason)
             case _:
                 self._do_with_output(effect)
+
+    def _judge(self, turn: int, revision: int, start: int) -> None:
+        if self._judging is not None:
+            window = round(self._judging.seconds * RATE)
+            _, samples = self.ear.since(max(start, self.ear.heard - window))
+            self._judging.judge(turn, revision, samples)
 
     def _do_with_output(self, effect: moves.Effect) -> None:
         assert self._mouth is not None

@@ -57,6 +57,15 @@ class Understood:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What the end-of-turn model heard in this revision's pause: ``finished``, how likely the user is, 0 to 1."""
+
+    turn: int
+    revision: int
+    finished: float
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """A piece of the reply's text."""
 
@@ -171,7 +180,7 @@ class Stop:
 
 
 Happened = (
-    Heard | Understood | Told | ClauseReady | Sounded | Wanted | ToolRan | Finished | Failed | Played | Typed | Say
+    Heard | Understood | Judged | Told | ClauseReady | Sounded | Wanted | ToolRan | Finished | Failed | Played | Typed | Say
     | Interrupt | Muted | Pressed | Released | Stop
 )  # fmt: skip
 
@@ -200,6 +209,15 @@ class Settle:
 
     turn: int
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Ask the end-of-turn model about this pause. ``start``: where the turn began."""
+
+    turn: int
+    revision: int
+    start: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +327,6 @@ class End:
 
 
 Effect = (
-    Listen | Feed | Settle | Forget | Prepare | Discard | Commit | RunTool | Play | Duck | Hold | GoOn | Hush | Emit
+    Listen | Feed | Settle | Judge | Forget | Prepare | Discard | Commit | RunTool | Play | Duck | Hold | GoOn | Hush | Emit
     | Remember | RememberTool | End
 )  # fmt: skip

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from locara.engines.contracts import ToolCall
-from locara.voice import evidence
-from locara.voice.evidence import Patience
+from locara.voice.endings import PATIENCE, Patience
 from locara.voice.ledger import ClauseSpan
 from locara.voice.moves import Chunk, Failed, Say, ToolRan
 
@@ -110,7 +109,7 @@ SOUNDING = frozenset({Assistant.SPEAKING, Assistant.DUCKED, Assistant.HELD})
 class Rules:
     """The settings of one session's turn-taking. They never change while it runs."""
 
-    patience: Patience = evidence.PATIENCE["normal"]
+    patience: Patience = PATIENCE["normal"]
     open_mic: bool = True
     """Voice opens a turn. False: only the push-to-talk key does."""
     reply_seconds: float = 30.0
@@ -139,6 +138,10 @@ class Turn:
     """The settled text of this revision has been asked for."""
     settled: bool = False
     """``text`` covers everything said."""
+    finished: float | None = None
+    """How likely the user has finished, as the end-of-turn model heard it in this pause."""
+    longest_pause: int = 0
+    """The longest pause so far after which the user went on."""
     understood_at: int | None = None
     decided_at: int | None = None
     reason: str = "complete"

@@ -11,9 +11,8 @@ with side effects.
 
 from __future__ import annotations
 
-from locara.audio import samples_in
-from locara.voice import events, evidence, overlap, replies
-from locara.voice.evidence import Clause
+from locara.audio import RATE, samples_in
+from locara.voice import endings, events, evidence, overlap, replies
 from locara.voice.moves import (
     ClauseReady,
     Effect,
@@ -25,6 +24,8 @@ from locara.voice.moves import (
     Happened,
     Heard,
     Interrupt,
+    Judge,
+    Judged,
     Listen,
     Muted,
     Played,
@@ -41,7 +42,7 @@ from locara.voice.moves import (
     Understood,
     Wanted,
 )
-from locara.voice.state import Assistant, On, State, Turn, User
+from locara.voice.state import Assistant, On, Rules, State, Turn, User
 from locara.voice.step import Step
 
 MAX_SAYINGS = 16
@@ -54,6 +55,7 @@ _HANGOVER = samples_in(evidence.HANGOVER_SECONDS)
 _TOLD = samples_in(evidence.TOLD_SECONDS)
 _WORDLESS = samples_in(evidence.WORDLESS_SECONDS)
 _HINT = samples_in(evidence.HINT_SECONDS)
+_PREPARE = samples_in(endings.PREPARE_SECONDS)
 _DISTURBED = samples_in(evidence.DISTURBED_SECONDS)
 _MAX_TURN = samples_in(evidence.MAX_TURN_SECONDS)
 
@@ -77,6 +79,8 @@ def _take_in(step: Step, happened: Happened) -> None:
             replies.played(step, happened)
         case Understood():
             _understood(step, happened)
+        case Judged():
+            _judged(step, happened)
         case Told() | ClauseReady() | Sounded() | Wanted() | Finished():
             replies.grew(step, happened)
         case ToolRan():
@@ -182,6 +186,7 @@ def _heard_pausing(step: Step) -> None:
         step.do(Feed(turn.id))
         if s.now - turn.speech_end >= _HINT:
             _settle(step)
+            step.do(Judge(turn.id, turn.revision, turn.began))
 
 
 def _heard_yielded(step: Step) -> None:
@@ -199,6 +204,8 @@ def _go_on_talking(step: Step, why: On) -> None:
         revision=turn.revision + (1 if turn.asked else 0),
         asked=False,
         settled=False,
+        finished=None,
+        longest_pause=max(turn.longest_pause, s.now - s.run - turn.speech_end if s.user is User.PAUSING else 0),
         decided_at=None,
         released_at=None,
         understood_at=None,
@@ -251,33 +258,42 @@ def _understood(step: Step, got: Understood) -> None:
         step.in_turn(settled=True, understood_at=step.s.now)
 
 
+def _judged(step: Step, got: Judged) -> None:
+    turn = step.s.turn
+    if turn is not None and (got.turn, got.revision) == (turn.id, turn.revision):
+        step.in_turn(finished=got.finished)
+
+
 def _consider(step: Step) -> None:
     """Is the turn over, and what can be prepared for it meanwhile?"""
     s, turn = step.s, step.s.turn
     if turn is None or turn.over or s.user not in (User.PAUSING, User.YIELDED):
         return
+    if turn.settled and s.rules.words and not evidence.words_of(turn.text):
+        replies.drop_unheard(step)
+        if s.user is User.YIELDED or s.now - turn.speech_end >= _WORDLESS:
+            overlap.dismiss(step, "no-words")
+        return
+    due = turn.speech_end + samples_in(_silence_needed(s.rules, turn))
     if turn.settled:
-        if s.rules.words and not evidence.words_of(turn.text):
-            replies.drop_unheard(step)
-            if s.user is User.YIELDED or s.now - turn.speech_end >= _WORDLESS:
-                overlap.dismiss(step, "no-words")
-            return
-        _prepare(step, turn)
-    if s.user is User.PAUSING:
-        needed = evidence.silence_needed(turn.text if turn.settled else None, s.rules.patience)
-        due = turn.speech_end + samples_in(needed)
-        if s.now >= due:
-            # Silence enough, and only the words came late: that is the recogniser's time in the ledger, not patience.
-            late = turn.understood_at is not None and turn.understood_at > due
-            _decide(step, at=due if late else s.now)
+        _prepare(step, turn, soon=s.now >= due - _PREPARE)
+    if s.user is User.PAUSING and s.now >= due:
+        # Silence enough, and only the words came late: that is the recogniser's time in the ledger, not patience.
+        late = turn.understood_at is not None and turn.understood_at > due
+        _decide(step, at=due if late else s.now)
 
 
-def _prepare(step: Step, turn: Turn) -> None:
+def _silence_needed(rules: Rules, turn: Turn) -> float:
+    text = turn.text if turn.settled else None
+    longest = turn.longest_pause / RATE
+    return endings.silence_needed(text, rules.patience, finished=turn.finished, longest=longest)
+
+
+def _prepare(step: Step, turn: Turn, *, soon: bool) -> None:
     reply = step.s.reply
     if reply is not None and not reply.committed and not evidence.same_words(reply.answers, turn.text):
         replies.drop_unheard(step)
-    waits = step.s.user is User.PAUSING and evidence.ending(turn.text) is Clause.HANGING
-    if step.s.assistant is Assistant.IDLE and not waits:
+    if step.s.assistant is Assistant.IDLE and (soon or step.s.user is User.YIELDED):
         replies.begin(step, turn.id, turn.text)
 
 

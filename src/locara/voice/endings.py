@@ -1,0 +1,158 @@
+"""Is the turn over? Silence, words and the end-of-turn model's view in, seconds of silence to wait out. Pure, and every
+number has its reason.
+
+One rule: answer as soon as it is ``Patience.odds`` times as likely that the user has finished as that the user goes on.
+Words and sound say how likely that was when the pause began; every further moment of silence says more, because pauses
+inside a turn get rarer the longer they last.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from locara.voice.evidence import words_of
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How sure to be, and the bounds in seconds of silence since the last sample of speech."""
+
+    odds: float
+    """So many times likelier must the end be than a pause."""
+    least: float
+    """Never sooner, however sure: the closure of a plosive or a breath between two words may be as long."""
+    last: float
+    """Never later, whatever was said, or if it is not known yet."""
+
+
+PATIENCE = {
+    "quick": Patience(odds=1.7, least=0.15, last=1.6),
+    "normal": Patience(odds=3.0, least=0.2, last=2.5),
+    "patient": Patience(odds=9.0, least=0.4, last=4.0),
+}
+"""One setting a person understands."""
+
+BEFORE = 0.57
+"""Ends for each pause of 0.2 s or more, before anything is known of it: 400 to 705 in LiveKit's eot-bench (real people
+talking to assistants)."""
+
+PAUSES: tuple[tuple[float, float], ...] = (
+    (0.2, 1.0), (0.3, 0.556), (0.6, 0.217), (1.0, 0.10), (1.6, 0.05), (3.0, 0.01), (5.0, 0.001),
+)  # fmt: skip
+"""(seconds, share of the pauses inside turns that last longer): eot-bench's silence timer, and an estimate past 1.6 s."""
+
+USUAL_PAUSE = 0.6
+"""Seconds. Whoever has paused longer than this in a turn, and gone on, may do so again: the table is stretched."""
+
+MOST_STRETCH = 2.0
+"""The table is stretched no further than this."""
+
+PREPARE_SECONDS = 1.0
+"""A reply is prepared when the turn may be over in so much more silence. Sooner would throw more of them away; later, a
+usual model's first sound would come after the decision."""
+
+SURE = 0.97
+"""No end-of-turn model is believed more than this, for or against: they are wrong more often than they say."""
+
+
+class Clause(Enum):
+    """How a text ends."""
+
+    FINISHED = "finished"
+    UNSURE = "unsure"
+    HANGING = "hanging"
+    COUNTING = "counting"
+
+
+WORDS_SAY = {Clause.FINISHED: 2.0, Clause.UNSURE: 0.8, Clause.HANGING: 0.15, Clause.COUNTING: 0.1}
+"""How many times likelier such words are at the end of a turn than at a pause inside one. Recognisers mishear, so these are
+much closer to 1 than for a text that is right."""
+
+_HANGING = frozenset(
+    """a an the and or but nor so because if when while although that which who whose whom than as of to in on at for
+    from with without about into onto over under between through during by is are was were am be been being has have had
+    do does did can could will would shall should may might must my your his her its our their this these those some any
+    every each very really quite just like um uh er hmm well what's it's i'm there's let's not also maybe plus
+    times minus divided point""".split()
+)
+_OPENERS = frozenset("what who where when why how which whose is are was were do does did can could will would".split())
+_STRANDED = frozenset("to in on at for from with about of like by".split())
+"""A question may end on one of these ("where are you from"), or go on."""
+_WHOLE = frozenset(
+    tuple(one.split())
+    for one in (
+        "yes", "no", "stop", "help", "hello", "hi", "thanks", "thank you", "okay", "goodbye", "bye", "never mind",
+        "go on", "say that again", "good morning", "wait", "quiet", "sure", "of course",
+    )
+)  # fmt: skip
+
+_DIGITS = frozenset("zero oh one two three four five six seven eight nine double".split())
+_LIKE_DIGITS = frozenset("o to too for won ate tree sex hundred".split())
+"""What recognisers make of digits; they count only among digits."""
+COUNTED = 3
+"""So many digits in a row are a number being dictated, not "two coffees"."""
+WHOLE_NUMBER = 7
+"""A dictated number of fewer digits probably goes on: telephone, card and account numbers have seven and more."""
+
+
+def ending(text: str) -> Clause:
+    """Whether ``text`` ends where a speaker would stop. Recognisers give no punctuation, so mostly the last word tells."""
+    stripped = text.rstrip()
+    if stripped.endswith((",", ";", ":", "-", "…", "...")):
+        return Clause.HANGING
+    words = words_of(text)
+    if not words:
+        return Clause.UNSURE
+    dictated = _dictated(words)
+    if dictated >= COUNTED:
+        return Clause.COUNTING if dictated < WHOLE_NUMBER else Clause.UNSURE
+    if words[-1] in _HANGING and not (stripped.endswith(("?", "!")) or len(words) == 1):
+        asked = words[0] in _OPENERS and len(words) >= 4 and words[-1] in _STRANDED
+        return Clause.UNSURE if asked else Clause.HANGING
+    if stripped.endswith((".", "!", "?")) or words in _WHOLE or (len(words) >= 3 and words[0] in _OPENERS):
+        return Clause.FINISHED
+    return Clause.FINISHED if len(words) >= 5 else Clause.UNSURE
+
+
+def _dictated(words: Sequence[str]) -> int:
+    """How many digits the text ends with."""
+    count = digits = 0
+    for word in reversed(words):
+        if word in _DIGITS or word.isdigit():
+            digits += len(word) if word.isdigit() else 1
+        elif word not in _LIKE_DIGITS:
+            break
+        count += len(word) if word.isdigit() else 1
+    return count if 2 * digits > count else 0
+
+
+def silence_needed(
+    text: str | None, patience: Patience, *, finished: float | None = None, longest: float = 0.0
+) -> float:
+    """Seconds of silence after which the turn is over.
+
+    ``text``: the settled words, or None as long as they are not settled. ``finished``: how likely the user has finished
+    by the end-of-turn model, or None without one. ``longest``: the longest pause, in seconds, after which this user has
+    gone on in this turn.
+    """
+    if text is None:
+        return patience.last
+    odds = BEFORE * WORDS_SAY[ending(text)]
+    if finished is not None:
+        believed = min(SURE, max(1.0 - SURE, finished))
+        odds *= believed / (1.0 - believed)
+    stretch = min(MOST_STRETCH, max(1.0, longest / USUAL_PAUSE))
+    return min(patience.last, max(patience.least, stretch * _outlasted(odds / patience.odds)))
+
+
+def _outlasted(share: float) -> float:
+    """Seconds that only ``share`` of all pauses last."""
+    if share >= PAUSES[0][1]:
+        return 0.0
+    for (shorter, more), (longer, fewer) in itertools.pairwise(PAUSES):
+        if share >= fewer:
+            return longer - (longer - shorter) * (share - fewer) / (more - fewer)
+    return PAUSES[-1][0]

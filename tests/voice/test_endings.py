@@ -1,0 +1,134 @@
+"""Is the turn over: words, sound and silence against what they must come to."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from locara.voice import endings
+from locara.voice.endings import PATIENCE, Clause, ending, silence_needed
+
+
+@pytest.mark.parametrize(
+    ("text", "how"),
+    [
+        ("yes", Clause.FINISHED),
+        ("no", Clause.FINISHED),
+        ("thank you", Clause.FINISHED),
+        ("Stop!", Clause.FINISHED),
+        ("what time is it", Clause.FINISHED),
+        ("what for?", Clause.FINISHED),
+        ("set a timer for five minutes", Clause.FINISHED),
+        ("It rains.", Clause.FINISHED),
+        ("my dog", Clause.UNSURE),
+        ("pizza", Clause.UNSURE),
+        ("what time", Clause.UNSURE),
+        ("", Clause.UNSURE),
+        ("?", Clause.UNSURE),
+        ("i want the", Clause.HANGING),
+        ("where are you from", Clause.UNSURE),
+        ("yes please", Clause.UNSURE),
+        ("oh no", Clause.UNSURE),
+        ("my name is", Clause.HANGING),
+        ("tell me about the weather and", Clause.HANGING),
+        ("well,", Clause.HANGING),
+        ("so I thought...", Clause.HANGING),
+        ("I went to the -", Clause.HANGING),
+        ("and", Clause.UNSURE),
+        ("it is seven plus", Clause.HANGING),
+        ("what's", Clause.UNSURE),
+        ("I think what’s", Clause.HANGING),
+    ],
+)
+def test_how_a_text_ends(text: str, how: Clause) -> None:
+    assert ending(text) is how
+
+
+TEXTS = {
+    Clause.FINISHED: "what time is it",
+    Clause.UNSURE: "my dog",
+    Clause.HANGING: "my name is",
+    Clause.COUNTING: "my number is five five three",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "how"),
+    [
+        ("five five three", Clause.COUNTING),
+        ("call five five three four nine oh", Clause.COUNTING),
+        ("five five three four nine oh two", Clause.UNSURE),
+        ("5 5 3 4", Clause.COUNTING),
+        ("it is 5534902", Clause.UNSURE),
+        ("i want two", Clause.UNSURE),
+        ("nine too for to", Clause.HANGING),  # more words that only sound like digits than digits
+        ("nine for five", Clause.COUNTING),
+    ],
+)
+def test_a_number_being_dictated_is_not_over_before_it_can_be(text: str, how: Clause) -> None:
+    assert ending(text) is how
+
+
+@pytest.mark.parametrize("name", PATIENCE)
+def test_the_less_finished_the_words_the_longer_the_silence(name: str) -> None:
+    patience = PATIENCE[name]
+    needed = [silence_needed(text, patience) for text in (*TEXTS.values(), None)]
+    assert needed == sorted(needed)
+    assert needed[0] < needed[2]
+    assert needed[-1] == patience.last
+
+
+def test_patience_is_ordered_as_its_names_say() -> None:
+    quick, normal, patient = (dataclasses.astuple(PATIENCE[name]) for name in ("quick", "normal", "patient"))
+    assert all(a < b < c for a, b, c in zip(quick, normal, patient, strict=True))
+
+
+def test_who_sounds_finished_and_says_so_is_answered_at_once_and_who_sounds_unfinished_is_waited_for() -> None:
+    normal = PATIENCE["normal"]
+    sure = silence_needed(TEXTS[Clause.FINISHED], normal, finished=0.97)
+    without = silence_needed(TEXTS[Clause.FINISHED], normal)
+    doubtful = silence_needed(TEXTS[Clause.FINISHED], normal, finished=0.1)
+    assert sure == normal.least < without < 0.5
+    assert doubtful > 2 * without
+
+
+def test_the_sound_outweighs_words_that_were_perhaps_misheard() -> None:
+    normal = PATIENCE["normal"]
+    assert silence_needed("they want the", normal, finished=0.97) < silence_needed("they want the", normal) / 2
+
+
+_texts = st.one_of(st.sampled_from(list(TEXTS.values())), st.text(max_size=40))
+_chances = st.one_of(st.none(), st.floats(0.0, 1.0))
+
+
+@given(_texts, st.sampled_from(list(PATIENCE)), _chances, st.floats(0.0, 10.0))
+def test_every_wait_has_its_bounds(text: str, name: str, finished: float | None, longest: float) -> None:
+    patience = PATIENCE[name]
+    assert patience.least <= silence_needed(text, patience, finished=finished, longest=longest) <= patience.last
+
+
+@given(_texts, st.sampled_from(list(PATIENCE)), st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 5.0))
+def test_more_evidence_for_the_end_never_waits_longer(text: str, name: str, a: float, b: float, longest: float) -> None:
+    low, high = sorted((a, b))
+    waits = [silence_needed(text, PATIENCE[name], finished=one, longest=longest) for one in (low, high)]
+    assert waits[0] >= waits[1]
+
+
+@given(_texts, _chances, st.floats(0.0, 5.0), st.floats(0.0, 5.0))
+def test_whoever_pauses_long_and_goes_on_is_given_more_time(
+    text: str, finished: float | None, a: float, b: float
+) -> None:
+    short, long = sorted((a, b))
+    normal = PATIENCE["normal"]
+    waits = [silence_needed(text, normal, finished=finished, longest=one) for one in (short, long)]
+    assert waits[0] <= waits[1]
+
+
+def test_the_table_of_pauses_is_a_survival_curve() -> None:
+    seconds, shares = zip(*endings.PAUSES, strict=True)
+    assert list(seconds) == sorted(set(seconds))
+    assert list(shares) == sorted(set(shares), reverse=True)
+    assert shares[0] == 1.0
