@@ -167,7 +167,7 @@ def test_every_option_of_talk_is_documented_and_no_other() -> None:
 
 def test_the_embedded_engines_and_every_dependency_have_their_licence_named() -> None:
     points = PYPROJECT["project"]["entry-points"]
-    embedded = {name for kind in points.values() for name in kind} - {"auto", "openai-compatible"}
+    embedded = {name for kind in points.values() for name in kind} - {"auto", "openai-compatible", "smart-turn"}
     told = section(read("engines.md"), "The embedded engines")
     assert all(f"`{name}`" in told for name in embedded)
     notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
