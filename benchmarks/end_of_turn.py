@@ -35,7 +35,7 @@ from locara.voice import endings, evidence, moves, turns
 from locara.voice.endings import Patience
 from locara.voice.state import State, User
 
-ENDLESS = Patience(odds=1e9, least=60.0, last=60.0)
+ENDLESS = Patience(even=60.0, least=60.0, last=60.0)
 SHORTEST_PAUSE = 0.2
 STEPS = tuple(round(0.1 * 1.12**n, 4) for n in range(34))
 """Multiples of a patience, or seconds of a timer: from a tenth to four."""
@@ -52,7 +52,6 @@ class Pause:
     text: str = ""
     judged_at: float | None = None
     finished: float | None = None
-    longest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,7 @@ class Watch:
         now = after.now / RATE
         for effect in effects:
             if isinstance(effect, moves.Judge) and after.turn is not None:
-                longest = after.turn.longest_pause / RATE
-                self.pauses[effect.turn, effect.revision] = Pause(after.turn.speech_end / RATE, now, longest=longest)
+                self.pauses[effect.turn, effect.revision] = Pause(after.turn.speech_end / RATE, now)
         if isinstance(happened, moves.Understood) and happened.settled:
             self._note(happened.turn, happened.revision, words_at=now, text=happened.text)
         if isinstance(happened, moves.Judged):
@@ -187,7 +185,7 @@ def _decided(pause: Pause, patience: Patience) -> float | None:
     ):
         if text is not None and not evidence.words_of(text):
             continue
-        due = max(at, pause.end + endings.silence_needed(text, patience, finished=finished, longest=pause.longest))
+        due = max(at, pause.end + endings.silence_needed(text, patience, finished))
         if due < min(until, pause.resumed or 1e9):
             return due
     return None

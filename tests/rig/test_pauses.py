@@ -106,8 +106,8 @@ def test_an_unfinished_sentence_is_waited_for_longer_than_a_finished_one() -> No
         ends[text] = result.turn_ends("user")[0].latency.endpoint
     finished, unsure, hanging = ends.values()
     assert 0.4 <= finished <= 0.5
-    assert 0.7 <= unsure <= 0.9
-    assert hanging >= 1.5
+    assert 0.6 <= unsure <= 0.8
+    assert hanging >= 1.3
 
 
 def test_who_sounds_finished_is_answered_sooner_and_who_does_not_is_waited_for() -> None:
@@ -122,7 +122,7 @@ def test_who_sounds_finished_is_answered_sooner_and_who_does_not_is_waited_for()
         waits.append(result.turn_ends("user")[0].latency.endpoint)
         assert len(detector.asked) == 1
         assert 1.2 < detector.asked[0].size / RATE < 1.9  # the turn, with what pause there was
-    assert 0.2 <= waits[0] <= 0.26 < waits[1] < waits[2] - 1.0
+    assert 0.2 <= waits[0] <= 0.26 < waits[1] < waits[2] - 0.5
 
 
 @pytest.mark.parametrize("kind", ["raises", "hangs"])

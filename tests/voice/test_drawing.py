@@ -115,7 +115,7 @@ def test_every_number_of_the_evidence_has_its_value_and_its_reason() -> None:
         if name.isupper() and isinstance(value, float | int):
             row = next(line for line in told.splitlines() if line.startswith(f"| `{name}` | {value:g} | "))
             assert len(row.split(" | ")[2]) > 10, f"{name} has no reason below it in its file"
-    assert all(f"| `{name}` | {one.odds:g} | " in told for name, one in endings.PATIENCE.items())
+    assert all(f"| `{name}` | {one.even:g} | " in told for name, one in endings.PATIENCE.items())
 
 
 def test_only_what_is_between_the_markers_is_made_anew_and_twice_is_once() -> None:

@@ -247,16 +247,6 @@ def test_the_end_of_turn_model_is_asked_once_in_each_pause_and_believed_for_that
     assert talk.tell(moves.Judged(0, 1, 0.97)).quiet(0.02).state.user is User.YIELDED
 
 
-def test_a_user_who_pauses_long_and_goes_on_is_given_more_time_in_this_turn() -> None:
-    talk = Talk().voice(1.0).quiet(0.1).understood("i want the").quiet(1.2)
-    assert talk.state.user is User.PAUSING
-    talk.voice(0.5).quiet(0.1).understood("i want the train times please")
-    waits = [silence_needed("i want the train times please", PATIENCE["normal"], longest=one) for one in (0.0, 1.2)]
-    assert talk.quiet(waits[1] - 0.14).state.user is User.PAUSING
-    assert waits[1] > waits[0] + 0.2
-    assert talk.quiet(0.1).state.user is User.YIELDED
-
-
 def test_the_same_words_again_keep_the_reply_and_other_words_do_not() -> None:
     for again, lines in (
         ("What time is it?", ["= partial 0.1: What time is it?"]),

@@ -146,7 +146,7 @@ def numbers() -> str:
             if name.isupper() and isinstance(value, float | int):
                 lines.append(f"| `{name}` | {value:g} | {told.get(name, '')} |")
     titles = [one.name for one in dataclasses.fields(endings.Patience)]
-    lines += ["", f"{told['PATIENCE']} The odds to be reached, and the bounds in seconds of silence:", ""]
+    lines += ["", f"{told['PATIENCE']} Seconds since the last sample of speech:", ""]
     lines += [f"| patience | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
     for name, patience in endings.PATIENCE.items():
         lines.append(f"| `{name}` | {' | '.join(f'{value:g}' for value in dataclasses.astuple(patience))} |")

@@ -1,14 +1,13 @@
-"""Is the turn over? Silence, words and the end-of-turn model's view in, seconds of silence to wait out. Pure, and every
-number has its reason.
+"""Is the turn over? Words and the end-of-turn model's view in, seconds of silence to wait out. Pure, and every number
+has its reason.
 
-One rule: answer as soon as it is ``Patience.odds`` times as likely that the user has finished as that the user goes on.
-Words and sound say how likely that was when the pause began; every further moment of silence says more, because pauses
-inside a turn get rarer the longer they last.
+One rule. Words and sound give the odds that the user has finished. Pauses inside a turn get rarer the longer they last, so
+waiting on pays as long as the user is still likely enough to go on in the next moment; it stops to pay after
+``Patience.even * odds ** -THINNING`` seconds.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -18,10 +17,10 @@ from locara.voice.evidence import words_of
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How sure to be, and the bounds in seconds of silence since the last sample of speech."""
+    """Seconds of silence since the last sample of speech after which a turn is over."""
 
-    odds: float
-    """So many times likelier must the end be than a pause."""
+    even: float
+    """When it is as likely that the user has finished as that the user goes on."""
     least: float
     """Never sooner, however sure: the closure of a plosive or a breath between two words may be as long."""
     last: float
@@ -29,26 +28,19 @@ class Patience:
 
 
 PATIENCE = {
-    "quick": Patience(odds=1.7, least=0.15, last=1.6),
-    "normal": Patience(odds=3.0, least=0.2, last=2.5),
-    "patient": Patience(odds=9.0, least=0.4, last=4.0),
+    "quick": Patience(even=0.35, least=0.15, last=1.6),
+    "normal": Patience(even=0.48, least=0.2, last=2.5),
+    "patient": Patience(even=0.9, least=0.4, last=4.0),
 }
 """One setting a person understands."""
 
+THINNING = 0.43
+"""Of real people's pauses longer than 0.2 s, 56 % outlast 0.3 s, 22 % 0.6 s, 10 % 1 s, 5 % 1.6 s (LiveKit's eot-bench): the
+number that end in a given moment falls with time to the power of -2.35, and 0.43 is 1 / 2.35."""
+
 BEFORE = 0.57
-"""Ends for each pause of 0.2 s or more, before anything is known of it: 400 to 705 in LiveKit's eot-bench (real people
-talking to assistants)."""
-
-PAUSES: tuple[tuple[float, float], ...] = (
-    (0.2, 1.0), (0.3, 0.556), (0.6, 0.217), (1.0, 0.10), (1.6, 0.05), (3.0, 0.01), (5.0, 0.001),
-)  # fmt: skip
-"""(seconds, share of the pauses inside turns that last longer): eot-bench's silence timer, and an estimate past 1.6 s."""
-
-USUAL_PAUSE = 0.6
-"""Seconds. Whoever has paused longer than this in a turn, and gone on, may do so again: the table is stretched."""
-
-MOST_STRETCH = 2.0
-"""The table is stretched no further than this."""
+"""Ends for each pause of 0.2 s or more, before anything is known of it: 400 to 705 in eot-bench (real people talking to
+assistants)."""
 
 PREPARE_SECONDS = 1.0
 """A reply is prepared when the turn may be over in so much more silence. Sooner would throw more of them away; later, a
@@ -129,14 +121,11 @@ def _dictated(words: Sequence[str]) -> int:
     return count if 2 * digits > count else 0
 
 
-def silence_needed(
-    text: str | None, patience: Patience, *, finished: float | None = None, longest: float = 0.0
-) -> float:
+def silence_needed(text: str | None, patience: Patience, finished: float | None = None) -> float:
     """Seconds of silence after which the turn is over.
 
     ``text``: the settled words, or None as long as they are not settled. ``finished``: how likely the user has finished
-    by the end-of-turn model, or None without one. ``longest``: the longest pause, in seconds, after which this user has
-    gone on in this turn.
+    by the end-of-turn model, or None without one.
     """
     if text is None:
         return patience.last
@@ -144,15 +133,4 @@ def silence_needed(
     if finished is not None:
         believed = min(SURE, max(1.0 - SURE, finished))
         odds *= believed / (1.0 - believed)
-    stretch = min(MOST_STRETCH, max(1.0, longest / USUAL_PAUSE))
-    return min(patience.last, max(patience.least, stretch * _outlasted(odds / patience.odds)))
-
-
-def _outlasted(share: float) -> float:
-    """Seconds that only ``share`` of all pauses last."""
-    if share >= PAUSES[0][1]:
-        return 0.0
-    for (shorter, more), (longer, fewer) in itertools.pairwise(PAUSES):
-        if share >= fewer:
-            return longer - (longer - shorter) * (share - fewer) / (more - fewer)
-    return PAUSES[-1][0]
+    return float(min(patience.last, max(patience.least, patience.even * odds**-THINNING)))

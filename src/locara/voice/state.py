@@ -140,8 +140,6 @@ class Turn:
     """``text`` covers everything said."""
     finished: float | None = None
     """How likely the user has finished, as the end-of-turn model heard it in this pause."""
-    longest_pause: int = 0
-    """The longest pause so far after which the user went on."""
     understood_at: int | None = None
     decided_at: int | None = None
     reason: str = "complete"

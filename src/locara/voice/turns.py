@@ -11,7 +11,7 @@ with side effects.
 
 from __future__ import annotations
 
-from locara.audio import RATE, samples_in
+from locara.audio import samples_in
 from locara.voice import endings, events, evidence, overlap, replies
 from locara.voice.moves import (
     ClauseReady,
@@ -205,7 +205,6 @@ def _go_on_talking(step: Step, why: On) -> None:
         asked=False,
         settled=False,
         finished=None,
-        longest_pause=max(turn.longest_pause, s.now - s.run - turn.speech_end if s.user is User.PAUSING else 0),
         decided_at=None,
         released_at=None,
         understood_at=None,
@@ -284,9 +283,7 @@ def _consider(step: Step) -> None:
 
 
 def _silence_needed(rules: Rules, turn: Turn) -> float:
-    text = turn.text if turn.settled else None
-    longest = turn.longest_pause / RATE
-    return endings.silence_needed(text, rules.patience, finished=turn.finished, longest=longest)
+    return endings.silence_needed(turn.text if turn.settled else None, rules.patience, turn.finished)
 
 
 def _prepare(step: Step, turn: Turn, *, soon: bool) -> None:
