@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from locara.voice.clauses import Clauses
-from locara.voice.speakable import Speakable, Spoken, speakable
+from locara.voice.marked import Spoken
+from locara.voice.speakable import Speakable, speakable
 
 
 def read_aloud(reply: str) -> list[str]:
@@ -35,8 +36,8 @@ def read_aloud(reply: str) -> list[str]:
         ("---", ""),
         ("Sure! 😊", "Sure!"),
         ("👩‍👩‍👧‍👦❤️🇫🇷", ""),
-        ("See https://example.com/a_b?c=d.", "See a link."),
-        ("See <https://example.com>, or www.example.com.", "See a link, or a link."),
+        ("See https://example.com/a_b?c=d.", "See example dot com."),
+        ("See <https://192.168.0.1:80/x>, or www.example.com.", "See a link, or example dot com."),
         ("See [the docs](https://a.b/c_(d)).", "See the docs."),
         ("![A cat](cat.png)", "A cat"),
         ("It is so [1], mostly [2, 3].", "It is so, mostly."),
@@ -46,11 +47,11 @@ def read_aloud(reply: str) -> list[str]:
         ("\n| a | | b |\n", "a, b"),
         ("<b>Bold</b><br/>and <span class='x'>this</span>", "Bold and this"),
         ("a < b and b > c", "a < b and b > c"),
-        ("5 &lt; 6 &amp; more", "5 < 6 and more"),
+        ("5 &lt; 6 &amp; more", "5 is less than 6 and more"),
         ("One <think>hm, hm</think> two", "One two"),
         ("Use ```x = 1``` here", "Use code omitted. here"),
         ("a_b \\* c", "a b c"),
-        ("C# is #1", "C# is number 1"),
+        ("C# is #1", "C sharp is number 1"),
         ("\n\n", ""),
         ("...", ""),
         ("", ""),
@@ -84,7 +85,7 @@ def test_markup_is_not_read(clause: str, text: str) -> None:
         ("~3 days", "about 3 days"),
         ("2 * 3 = 6", "2 times 3 equals 6"),
         ("x -> y", "x to y"),
-        ("$5m and $5 m", "$5m and $5 m"),
+        ("$5m and $5 m", "5 million dollars and 5 million dollars"),
     ],
 )
 def test_signs_and_units_become_words(clause: str, text: str) -> None:
@@ -94,13 +95,13 @@ def test_signs_and_units_become_words(clause: str, text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "Dr. Smith paid $3.50 on 2024-05-01 at 10:30.",
-        "It's 1,000 people - or so - in the U.S., isn't it?",
+        "Someone paid 3.50 on the 21st.",
+        "It's 1,000 people - or so - in the house, isn't it?",
         "No. I don't; you're right (really).",
-        "In 1969, on July 20th, well-known men said: yes!",
+        "On July 20th, 1,500 well-known men said: yes!",
         "The min and the max are far apart, 3 more.",
         "你好，世界。",
-        "Grüße aus Köln für 3 €.",
+        "Grüße aus Köln, 3 Stück.",
     ],
 )
 def test_plain_text_stays_as_it_is(text: str) -> None:
@@ -232,7 +233,7 @@ PARTS += [
 ]
 PARTS += [",", ".", "$", "=", "+", "×", "好", "\x00", "\u00a0", "→", "1", "no.", "---", "é"]
 texts = st.one_of(st.text(max_size=50), st.lists(st.sampled_from(PARTS), max_size=30).map("".join))
-plain_words = st.sampled_from("Hello there It costs much well-known isn't 42 3.5 $3.50 10:30 Dr. grün 好".split())
+plain_words = st.sampled_from("Hello there It costs much well-known isn't 42 3.5 21st grün 好".split())
 marks = st.sampled_from(["", "", "", ",", ".", "?", "!", ";", ":"])
 
 

@@ -53,6 +53,9 @@ _WEAK = _words(
 _GOES_ON = _words("mr mrs ms dr prof messrs mme mlle hon rev vs approx cf dhr bzw ca gov sen lt capt sgt st")
 _BEFORE_NUMBER = _words("no nos nr fig figs eq vol ch pp p sec art jan feb mar apr jun jul aug sep sept oct nov dec")
 _MAYBE_ENDS = _words("etc inc ltd co corp jr sr al est dept ave blvd usw")
+_MONTH_DAY = re.compile(
+    r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? \d{1,2}(?:st|nd|rd|th)?\Z", re.I
+)
 _LETTERS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")  # e.g, i.e, U.S, J: what stands before the last full stop
 _CLOCK = _words("a.m p.m")
 
@@ -147,13 +150,26 @@ def _at_space(text: str, end: int, gap: str, *, first: bool) -> int:
     mild = (
         _PAUSE.search(ended) or _SENTENCE.search(ended[1:]) or (re.search(r"\s[-–—]+$", ended) or ended.endswith("—"))
     )
-    if mild and count >= (_words_wanted(ended) if first else _LATER_WORDS):
+    if (
+        mild
+        and not _number_goes_on(text[:end], ended, text[-1])
+        and count >= (_words_wanted(ended) if first else _LATER_WORDS)
+    ):
         return at
     if first and count >= _FIRST_WORDS:
         return _early(text)
     if at > _TOO_LONG or (at > LONG and _last_word(text[:at]) not in _CLINGS):
         return at
     return 0
+
+
+def _number_goes_on(said: str, ended: str, following: str) -> bool:
+    """A comma before a digit that is no pause of the sentence: "May 1, 2024", "[1, 2]", "(Lee et al., 2020)"."""
+    if not following.isdigit() or not ended.startswith((",", ".,")):
+        return False
+    return bool(_MONTH_DAY.search(said)) or max(said.rfind("("), said.rfind("[")) > max(
+        said.rfind(")"), said.rfind("]")
+    )
 
 
 def _words_wanted(ended: str) -> int:

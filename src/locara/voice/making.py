@@ -18,9 +18,11 @@ from locara.errors import EngineFailed
 from locara.voice.brain import Deadlines, Post, failure
 from locara.voice.clauses import Clauses
 from locara.voice.history import as_json
+from locara.voice.marked import Spoken
 from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Wanted
-from locara.voice.speakable import Speakable, Spoken
+from locara.voice.speakable import Speakable
 from locara.voice.streams import each
+from locara.voice.thinking import Thinking
 
 AHEAD_SECONDS = 8.0
 """Sound that is made ahead of what was played. Enough to never run dry, little to throw away at a barge-in."""
@@ -137,18 +139,23 @@ class Making:
     async def _round(self, splitter: Clauses) -> tuple[str, list[ToolCall]]:
         said = ""
         calls: list[ToolCall] = []
+        thinking = Thinking()
         deadlines = self._engines.deadlines
         stream = self._engines.llm.reply(tuple(self._messages), self._engines.tools)
         async for item in each(stream, first=deadlines.first_token, then=deadlines.token):
             if isinstance(item, ToolCall):
                 calls.append(item)
             else:
-                said += item
-                await self._told(splitter, item)
-        return said, calls
+                answer = thinking.push(item)
+                said += answer
+                await self._told(splitter, answer, alive=True)
+        rest = thinking.flush()
+        await self._told(splitter, rest)
+        return said + rest, calls
 
-    async def _told(self, splitter: Clauses, text: str) -> None:
-        if not text:
+    async def _told(self, splitter: Clauses, text: str, *, alive: bool = False) -> None:
+        """``alive``: also that there is no text is news, for a model that thinks has not stalled."""
+        if not text and not alive:
             return
         await self._post(Told(self.reply, text))
         for clause in splitter.push(text):

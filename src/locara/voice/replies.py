@@ -60,6 +60,8 @@ def grew(step: Step, grown: Told | ClauseReady | Sounded | Wanted | Finished) ->
     now = step.s.now
     reply = step.in_reply(moved_at=now)
     match grown:
+        case Told(text=""):
+            pass  # it thinks: not stalled, and nothing to tell
         case Told(text=text):
             first = now if reply.first_token is None else reply.first_token
             _tell_or_keep(step, step.in_reply(text=reply.text + text, first_token=first), text)
