@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from locara.audio import Resampler, clean, silence
-from locara.engines.contracts import LanguageModel, Message, Speech, Tool, ToolCall, Voice
+from locara.engines.contracts import LanguageModel, Message, Tool, ToolCall, Voice
 from locara.errors import EngineFailed
 from locara.voice.brain import Deadlines, Post, failure
 from locara.voice.clauses import Clauses
 from locara.voice.history import as_json
+from locara.voice.ledger import ClauseSpan, with_chunk
 from locara.voice.marked import Spoken
 from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Wanted
+from locara.voice.pacing import Pace, plan, word_ends
 from locara.voice.speakable import Speakable
 from locara.voice.streams import each
 from locara.voice.thinking import Thinking
@@ -41,6 +43,8 @@ class Engines:
     tts: Voice
     tools: Sequence[Tool]
     deadlines: Deadlines
+    pace: Pace = field(default_factory=Pace)
+    """How fast the voice speaks, learned from one reply for the next."""
 
 
 class Making:
@@ -187,16 +191,29 @@ class Making:
             start = end
 
     async def _speak_clause(self, clause: str, spoken: Spoken, start: int, end: int, *, opens_at: int) -> None:
-        voice, deadlines = self._engines.tts, self._engines.deadlines
+        voice, deadlines, pace = self._engines.tts, self._engines.deadlines, self._engines.pace
         resampler = Resampler(voice.rate, self._rate)
-        opens = True
+        ratio = self._rate / voice.rate
+        planned = plan(spoken, clause, start)
+        expected = round(pace.seconds(planned.units) * self._rate)
+        opens, marked = True, None
+        script: tuple[ClauseSpan, ...] = ()
         stream = voice.speak(spoken.text)
         async for speech in each(stream, first=deadlines.first_sound, then=deadlines.sound):
-            words = _words_in_reply(speech, spoken, start, self._rate / voice.rate)
+            ends = word_ends(speech.words, marked, spoken, clause)
+            words = tuple((round(at * ratio), start + end) for at, end in ends)
+            marked = speech.words[-1] if speech.words else marked
             samples = resampler.push(clean(speech.samples)[0])
-            await self._sound(Chunk(samples, opens_at, end, words, opens, False, clause if opens else ""))
+            if opens:
+                chunk = Chunk(samples, opens_at, end, words, True, False, clause, planned.shares, expected)
+            else:
+                chunk = Chunk(samples, opens_at, end, words)
+            script = with_chunk(script, chunk)
+            await self._sound(chunk)
             opens = False
             await self._room.wait()
+        if script:
+            pace.learn(planned.units, (script[0].n - script[0].lead - script[0].tail) / self._rate)
         tail = resampler.push(silence(0), last=True)
         await self._sound(Chunk(tail, opens_at, end, (), opens, True, clause if opens else ""))
 
@@ -204,8 +221,3 @@ class Making:
         self._made += chunk.samples.size / self._rate
         self._set_room()
         await self._post(Sounded(self.reply, chunk))
-
-
-def _words_in_reply(speech: Speech, spoken: Spoken, start: int, ratio: float) -> tuple[tuple[int, int], ...]:
-    """Word marks as (sample of the clause at the output's rate, end of the word in the reply's text)."""
-    return tuple((round(word.at * ratio), start + spoken.original(word.end)) for word in speech.words)
