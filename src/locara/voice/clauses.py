@@ -50,7 +50,7 @@ _WEAK = _words(
 )
 """A clause may end on one of these when there is no better place."""
 
-_GOES_ON = _words("mr mrs ms dr prof messrs mme mlle hon rev vs approx cf dhr bzw ca gov sen lt capt sgt st")
+_GOES_ON = _words("mr mrs ms dr prof messrs mme mlle sra srta hon rev vs approx cf dhr bzw ca gov sen lt capt sgt st")
 _BEFORE_NUMBER = _words("no nos nr fig figs eq vol ch pp p sec art jan feb mar apr jun jul aug sep sept oct nov dec")
 _MAYBE_ENDS = _words("etc inc ltd co corp jr sr al est dept ave blvd usw")
 _MONTH_DAY = re.compile(
@@ -192,11 +192,16 @@ def _is_full_stop(said: str, following: str) -> bool:
     name = word.lower()
     if word.isdigit() and word == line.strip(_OPENING + " \t"):
         return False  # 1. the number of a list
+    before = line.split()[-2:-1]
+    if name == "sr" and not (before and before[0][:1].isupper()):
+        return False  # señor; after a name it is senior
     if name in _CLOCK or name in _MAYBE_ENDS:
         return following.isupper()
     if name in _GOES_ON or (name in _BEFORE_NUMBER and following.isdigit()):
         return False
-    return name == "i" or not _LETTERS.fullmatch(word)
+    if name == "i" or word.lower() == word.upper():
+        return True  # a script without capitals has no initials: 네.
+    return not _LETTERS.fullmatch(word)
 
 
 def _inside(text: str, end: int, gap: str, *, first: bool) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from locara.audio import Resampler, clean, silence
-from locara.engines.contracts import LanguageModel, Message, Tool, ToolCall, Voice
+from locara.engines.contracts import LanguageModel, Message, SpeaksLanguage, Tool, ToolCall, Voice
 from locara.errors import EngineFailed
 from locara.voice.brain import Deadlines, Post, failure
 from locara.voice.clauses import Clauses
@@ -178,7 +178,8 @@ class Making:
     # --- speaking -----------------------------------------------------------------------------------------------------
 
     async def _speak(self) -> None:
-        speakable = Speakable()
+        voice = self._engines.tts
+        speakable = Speakable(voice.language if isinstance(voice, SpeaksLanguage) else "en")
         start = 0
         unspoken = 0
         while (clause := await self._clauses.get()) is not None:

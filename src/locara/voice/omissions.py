@@ -11,6 +11,7 @@ _OPENS = re.compile(
     r"(?P<fence>```+|(?m:^)~~~+)"
     r"|<(?P<block>think(?:ing)?|thought|reasoning|reflection|scratchpad|tool_call|tool_response|function_call|script|style)>"
     r"|(?P<note>【)"
+    r"|(?P<echo>\[(?=Interrupted (?:here|before)\b))"  # models copy what `history` tells them
     r"|(?P<tag></?[A-Za-z][\w-]*\s+[\w:-]+=[^<>]*\Z|<!--(?!.*-->)"
     r"|\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+[\"'][^\"'\n)]*)?\Z)"
     r"|(?P<json>\{\s*\"[^\"\n]{0,80}\"\s*:)",
@@ -50,19 +51,21 @@ class Omissions:
     def _open(self, found: re.Match[str], before: list[tuple[str, int]]) -> str:
         """Begins to leave out what was found; what is said instead."""
         kind, mark = str(found.lastgroup), found.group()
-        self._line = kind in ("tag", "note") and not mark.startswith("<!--")
+        self._line = kind in ("tag", "note", "echo") and not mark.startswith("<!--")
         if kind == "json":
             self._depth, self._in_string = -1, False
         elif kind == "fence":
             self._until = re.compile(re.escape(mark))
         elif kind == "note":
             self._until = re.compile("】")
+        elif kind == "echo":
+            self._until = re.compile(r"\]")
         elif kind == "tag":
             self._until = re.compile("-->" if mark.startswith("<!--") else r"\)" if mark.startswith("]") else ">")
         else:
             self._until = re.compile(f"</{re.escape(found['block'])}>", re.IGNORECASE)
         if kind not in ("json", "fence"):
-            return " " if kind == "note" else ""
+            return " " if kind in ("note", "echo") else ""
         said = "".join(char for char, _ in before[-len(self._code) - 4 :]).rstrip(" ,\n[")
         return " " if self._code.strip() and said.endswith(self._code.strip()) else self._code
 

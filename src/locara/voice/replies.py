@@ -208,7 +208,7 @@ def end(step: Step, reason: str, why: On = On.ENDED) -> None:
     _pay(step, reply, None)
     cut = reason in CUT
     heard, unheard = heard_and_not(step, reply)
-    if heard:
+    if heard or (reason == "interrupted" and unheard):
         step.do(Remember(reply.turn, "assistant", heard, cut=cut, unheard=unheard if cut else ""))
     lowered = step.s.assistant in (Assistant.DUCKED, Assistant.HELD)
     step.assistant(why)
