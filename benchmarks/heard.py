@@ -63,6 +63,15 @@ PLAIN = {
     ),
 }
 
+GREETING = {
+    "en-us": "Hello, how can I help you today?",
+    "de": "Hallo, wie kann ich Ihnen heute helfen?",
+    "fr-fr": "Bonjour, comment puis-je vous aider aujourd'hui?",
+    "es": "Hola, ¿en qué puedo ayudarle hoy?",
+    "pl": "Dzień dobry, w czym mogę dziś pomóc?",
+}
+"""A conversation's first reply, from which the voice's pace is learned; it is not measured."""
+
 # Written word, and how many words of it are spoken.
 SIGNS = (
     ("It", 1), ("opened", 1), ("in", 1), ("1999", 3), ("for", 1), ("$3.50,", 5), ("on", 1), ("2024-05-01", 5), ("it", 1),
@@ -228,7 +237,7 @@ async def run(cuts: int, seed: int) -> None:
         await voice.load()
         row: dict[str, list[int]] = {key: [] for key in total}
         pace = Pace()
-        await spoken(texts[0], Recorded(voice, word_times=False), pace)  # a conversation's first reply
+        await spoken(GREETING[name], Recorded(voice, word_times=False), pace)
         try:
             for text in texts:
                 at = [chance.random() for _ in range(cuts)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from locara.voice.clauses import Clauses
@@ -283,3 +284,87 @@ def test_no_text_takes_long(part: str) -> None:
     began = time.perf_counter()
     speakable(part * 1000 + "x")
     assert time.perf_counter() - began < 2.0
+
+
+WORDS = "alpha bravo charlie delta echo foxtrot golf hotel".split()
+MARKS = [
+    "**",
+    "*",
+    "_",
+    "`",
+    "~~",
+    "# ",
+    "\n- ",
+    "\n> ",
+    "\n1. ",
+    " | ",
+    "\n",
+    " — ",
+    "😊",
+    "(",
+    ")",
+    "[",
+    "]",
+    '"',
+    "{",
+    "}",
+]
+MARKS += [
+    "$$",
+    "\\(",
+    "\\)",
+    "^",
+    "<b>",
+    "</b>",
+    "&nbsp;",
+    "[1]",
+    "[^2]",
+    "【3†x】",
+    "\n---\n",
+    "\n| ",
+    " |\n",
+    "\u200b",
+    "1️⃣ ",
+]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(WORDS), st.lists(st.sampled_from(MARKS), max_size=3)), min_size=1, max_size=12)
+)
+def test_no_word_is_lost_among_marks_and_no_mark_is_read(parts: list[tuple[str, list[str]]]) -> None:
+    reply = "".join(f"{''.join(marks)} {word} " for word, marks in parts)
+    assume(not any(one in reply for one in ("```", "~~~", "](")))  # these leave out what follows, rightly
+    said = " ".join(read_aloud(reply))
+    letters = re.findall(r"[a-z]{4,}", said)
+    assert letters == [word for word, _ in parts]
+    assert not any(mark in said for mark in "*_`~#|[]{}\\^<>😊【†$\u200b\u20e3")
+
+
+@given(st.lists(texts, max_size=5).map("".join), st.lists(st.integers(0, 400), max_size=12))
+def test_where_a_reply_is_cut_into_tokens_changes_nothing_that_is_said(reply: str, cuts: list[int]) -> None:
+    at = sorted({one % (len(reply) + 1) for one in cuts} | {0, len(reply)})
+    clauses, voice = Clauses(), Speakable()
+    pieces = [clause for a, b in pairwise(at) for clause in clauses.push(reply[a:b])] + clauses.flush()
+    assert [text for text in (voice.push(clause).text for clause in pieces) if text] == read_aloud(reply)
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ('{"name": "look", "arguments": {"city": "Paris, France"}} So.', ["code omitted.", "So."]),
+        ('Here: [{"a": 1}, {"b": "x}"}] End.', ["Here:", "code omitted. End."]),
+        ('See [the docs](https://a.b/c "A title, and more words here. Yes") now.', ["See the docs", "now."]),
+        ("So (Smith et al., 2020) it is (Lee & Kim, 2019).", ["So it is."]),
+        ("E is \\(m \\times c^2\\) and \\frac{1}{2}.", ["E is m times", "c squared and one half."]),
+        ("It was noon [Interrupted here. The user did not hear the rest.] So.", ["It was noon", "So."]),
+        ("One <!-- a comment, with words. And more --> two.", ["One", "two."]),
+        ("<tool_call>{}</tool_call>Yes. It is.", ["Yes.", "It is."]),
+        ("Press Ctrl+C.\n\n[1]: https://x.y/z", ["Press Ctrl+C."]),
+        ("1️⃣ First 👍🏽 and 🇫🇷.", ["1 First and."]),
+    ],
+)
+def test_what_is_for_eyes_is_left_out_of_whole_replies(reply: str, said: list[str]) -> None:
+    assert " ".join(read_aloud(reply)) == " ".join(said)
+    voice, clauses = Speakable(), Clauses()
+    pieces = [clause for char in reply for clause in clauses.push(char)] + clauses.flush()
+    assert [text for text in (voice.push(clause).text for clause in pieces) if text] == read_aloud(reply)

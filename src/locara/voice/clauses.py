@@ -167,9 +167,12 @@ def _number_goes_on(said: str, ended: str, following: str) -> bool:
     """A comma before a digit that is no pause of the sentence: "May 1, 2024", "[1, 2]", "(Lee et al., 2020)"."""
     if not following.isdigit() or not ended.startswith((",", ".,")):
         return False
-    return bool(_MONTH_DAY.search(said)) or max(said.rfind("("), said.rfind("[")) > max(
-        said.rfind(")"), said.rfind("]")
-    )
+    return bool(_MONTH_DAY.search(said)) or _in_brackets(said)
+
+
+def _in_brackets(said: str) -> bool:
+    """What stands in brackets may be a note or a link, which is only known when they close."""
+    return max(said.rfind("("), said.rfind("[")) > max(said.rfind(")"), said.rfind("]"))
 
 
 def _words_wanted(ended: str) -> int:
@@ -228,7 +231,7 @@ def _before_phrase(text: str) -> int:
         return 0
     before, phrase = words[-2], words[-1]
     good = phrase.group().lower() in _PHRASE and _rank(before.group(), "", phrase.group()) < 3
-    return before.end() if good else 0
+    return before.end() if good and not _in_brackets(text[: before.end()]) else 0
 
 
 def _early(text: str) -> int:
@@ -243,7 +246,7 @@ def _early(text: str) -> int:
             rank = 0 if count > 2 else 1
         elif count == 2 and rank == 1:
             rank = 2
-        if rank < best_rank:
+        if rank < best_rank and not _in_brackets(text[: words[count - 1].end()]):
             best, best_rank = words[count - 1].end(), rank
     return best if best_rank < 4 else 0
 

@@ -89,7 +89,7 @@ _FORMULAS = (
 
 _EMOJI = (
     "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u231a\u231b\u23e9-\u23fa\u25aa\u25ab\u25b6\u25c0\u25fb-\u25fe"
-    "\u2934\u2935\u3030\u303d\u3297\u3299\U000e0020-\U000e007f\u200d\ufe0e\ufe0f\u20e3]"
+    "\u2934\u2935\u3030\u303d\u3297\u3299\U000e0020-\U000e007f]"
 )
 
 _KEYCAP = (r"([0-9#*])\ufe0f?\u20e3", "\\1 ")  # a digit in a box is still a digit
@@ -110,10 +110,11 @@ SIGNS = rules(
     (r"(?<=\d)[ \t]*\*[ \t]*(?=\d)|(?<=\b[A-Za-z\d])\*(?=[A-Za-z\d]\b)", " × "),
     (r"(?<=[^\W_])_+(?=[^\W_])", " "),
     _KEYCAP,
-    (r"[ \t]?" + _EMOJI + "+", ""),
-    (r"[*`\[\]{}]|~~+|_|(?<!\w)#(?=[^\d\s])", ""),
+    (_EMOJI + "(?:" + _EMOJI + "|[\u200d\ufe0e\ufe0f\u20e3])*", " "),
+    ("[\ufe0e\ufe0f\u20e3]", ""),
+    (r"[*`\[\]{}]|~~+|_|(?<!\w)#+(?!\d)", ""),
     (r"\^(?![\w(-])", ""),
-    (r"[\x00-\x08\x0b-\x1f\x7f\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff]", ""),
+    (r"[\x00-\x08\x0b-\x1f\x7f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff]", ""),
 )
 """After that: every mark by itself. ``\\0`` stands where a clause goes on within a line, and goes with them."""
 
