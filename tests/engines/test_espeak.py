@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from locara.audio import Samples, dbfs
 from locara.engines import espeak
-from locara.engines.contracts import Speech, WordMark
+from locara.engines.contracts import SpeaksLanguage, Speech, WordMark
 from locara.errors import ConfigError, EngineFailed
 
 
@@ -70,6 +70,16 @@ def test_bad_options_are_errors_that_name_the_option(options: dict[str, Any], sa
     with pytest.raises(ConfigError, match=said) as caught:
         espeak.create("espeak-ng", options)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("model", "language"),
+    [("espeak-ng", "en-us"), ("espeak-ng:de", "de"), ("espeak-ng:en-gb+f3", "en-gb"), ("espeak-ng:gmw/de", "")],
+)
+def test_it_says_which_language_its_voice_speaks(model: str, language: str) -> None:
+    voice = espeak.create(model, {})
+    assert isinstance(voice, SpeaksLanguage)
+    assert voice.language == language
 
 
 def test_two_different_voices_are_an_error() -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from locara.audio import RATE
-from locara.testing import Conversation, Line, Noise, Result, play
-from locara.voice import Session
+from locara.testing import Conversation, Line, Noise, Result, ScriptedModel, play
+from locara.voice import Said, Session
+from locara.voice.history import UNHEARD
 
-from .scenes import LONG, NotingRecogniser, Voices, check_story, during, spoken
+from .scenes import LONG, NotingRecogniser, Voices, check_story, during, first_audible, spoken
 
 KEY_ONLY = {"push_to_talk": True}
 Acts = Callable[[Session], Awaitable[None]]
@@ -157,3 +158,19 @@ def test_muting_while_the_key_is_down_ends_the_turn() -> None:
     result = play(_talk(Line(1.0, "what time is it now")), acts=acts)
     check_story(result)
     assert _only_user(result) == ["muted"]
+
+
+def test_a_reply_cut_before_its_first_word_is_told_to_the_model() -> None:
+    lines = [Line(0.5, "tell me all about it"), Line(4.3, "what time is it now")]
+    talk = Conversation(lines, settings=KEY_ONLY)
+    begins = first_audible(play(talk, llm=ScriptedModel([LONG]), tts=Voices(), acts=held((0.4, 2.0))))
+    model = ScriptedModel([LONG, "Noon."])
+    result = play(talk, llm=model, tts=Voices(), acts=held((0.4, 2.0), (begins + 0.05, 6.0)))
+    check_story(result)
+    assert result.of("barge-in")[0].heard_text == ""
+    cut = result.history[1]
+    assert isinstance(cut, Said)
+    assert (cut.role, cut.text, cut.interrupted) == ("assistant", "", True)
+    assert cut.unheard
+    assert [one.role for one in model.asked[-1]] == ["system", "user", "assistant", "user"]
+    assert model.asked[-1][2].content == UNHEARD

@@ -230,3 +230,36 @@ def test_a_clause_once_given_is_not_changed_by_what_follows(text: str, more: str
     given_early = early.push(text)
     given_late = late.push(text + more)
     assert given_late[: len(given_early)] == given_early
+
+
+# --- numbers and brackets that go on ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        "on the day of May 1, 2024 there",
+        "as it was shown then [1, 2, 3] there",
+        "as it was shown then (Lee et al., 2020) there",
+        "is 1/2, 24/7 and 10:30:15 there",
+        "Sr. Gómez vive aquí",
+        "z. B. so und d. h. so",
+        "M. Dupont est là",
+    ],
+)
+def test_dates_and_citations_are_not_cut_at_their_commas(whole: str) -> None:
+    assert cut(words(f"So. It has {whole}. Then")) == ["So.", f" It has {whole}.", " Then"]
+
+
+@pytest.mark.parametrize(
+    ("text", "clauses"),
+    [
+        ("¡Hola! ¿Cómo estás hoy? Bien.", ["¡Hola!", " ¿Cómo estás hoy?", " Bien."]),
+        ("Ja. „Das ist gut“, sagte sie mir dann. Gut.", ["Ja.", " „Das ist gut“, sagte sie mir dann.", " Gut."]),
+        ("はい。そうです！次は何ですか？", ["はい。", "そうです！", "次は何ですか？"]),
+        ("네. 알겠습니다. 다음은요?", ["네.", " 알겠습니다.", " 다음은요?"]),
+        ("Oui ! C’est ça ; voilà.", ["Oui !", " C’est ça ; voilà."]),
+    ],
+)
+def test_other_languages_end_their_sentences_too(text: str, clauses: list[str]) -> None:
+    assert cut(words(text)) == clauses

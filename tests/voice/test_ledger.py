@@ -143,7 +143,7 @@ def test_a_clause_whose_length_is_not_known_is_taken_to_be_spoken_at_the_usual_p
 def chunk(
     n: int, opens: bool, closes: bool, start: int = 0, end: int = 9, words: tuple[tuple[int, int], ...] = ()
 ) -> Chunk:
-    return Chunk(np.zeros(n, np.float32), start, end, words, opens, closes)
+    return Chunk(np.full(n, 0.1, np.float32), start, end, words, opens, closes)
 
 
 def test_the_script_grows_clause_by_clause() -> None:
@@ -161,6 +161,44 @@ def test_the_script_grows_clause_by_clause() -> None:
         ClauseSpan(9, 20, 150, 30, ((155, 20),), True),
         ClauseSpan(20, 25, 180, 7, (), False),
     )
+
+
+def test_silence_around_a_clause_is_no_part_of_its_words() -> None:
+    def sound(*parts: tuple[int, float]) -> np.ndarray:
+        return np.concatenate([np.full(n, level, np.float32) for n, level in parts])
+
+    script: tuple[ClauseSpan, ...] = ()
+    for samples, opens, closes in (
+        (sound((OUT, 0.0)), True, False),
+        (sound((OUT // 2, 0.001), (OUT, 0.1)), False, False),
+        (sound((100, 0.0), (OUT, 0.1), (50, 0.0)), False, False),
+        (sound((OUT, 0.0)), False, True),
+    ):
+        script = with_chunk(script, Chunk(samples, 0, 11, (), opens, closes))
+    [span] = script
+    assert (span.lead, span.tail) == (OUT + OUT // 2, OUT + 50)
+    assert heard_until(script, OUT + OUT // 2, OUT, "hello world") == 0
+    assert heard_until(script, span.n - span.tail, OUT, "hello world") == 11
+
+
+def test_a_clause_of_silence_alone_is_heard_when_it_has_passed() -> None:
+    script = with_chunk((), Chunk(np.zeros(OUT, np.float32), 0, 5, (), opens=True, closes=True))
+    assert heard_until(script, OUT // 2, OUT, "hello") == 0
+    assert heard_until(script, OUT, OUT, "hello") == 5
+
+
+def test_a_model_that_speaks_by_itself_lets_its_clause_grow() -> None:
+    script: tuple[ClauseSpan, ...] = ()
+    for number in range(1, 4):
+        one = np.full(OUT, 0.1, np.float32)
+        script = with_chunk(script, Chunk(one, 0, 5 * number, (), opens=number == 1, closes=number == 3))
+    assert heard_until(script, 3 * OUT, OUT, "one, two, six") == 15
+
+
+def test_short_words_are_heard_when_half_of_them_was() -> None:
+    script = (ClauseSpan(0, 6, 0, OUT, ((0, 1), (OUT // 10, 6)), whole=True),)
+    for milliseconds, heard in ((40, 0), (60, 1), (210, 1), (230, 6)):
+        assert heard_until(script, OUT * milliseconds // 1000, OUT, "I went") == heard
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.booleans(), st.booleans()), min_size=1, max_size=20))

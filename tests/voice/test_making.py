@@ -386,3 +386,36 @@ def test_deadlines_hold_for_every_piece_and_not_for_the_whole() -> None:
     made = make(slow, deadlines=dataclasses.replace(SHORT))
     assert made.news[-1] == moves.Finished(7)
     assert made.times[-1] > 3
+
+
+# --- what is said and where it lies -----------------------------------------------------------------------------------
+
+
+class German(ScriptedVoice):
+    """A voice that says which language it speaks."""
+
+    language = "de"
+
+
+def test_numbers_and_signs_are_written_out_in_the_language_of_the_voice() -> None:
+    for voice, said in ((ScriptedVoice(), "That is 5 dollars."), (German(), "That is $5.")):
+        heard = make(text="That is $5.", tts=voice)
+        assert heard.text == "That is $5."
+        assert voice.spoken == [said]
+
+
+def test_thoughts_are_neither_told_nor_spoken() -> None:
+    voice = ScriptedVoice()
+    made = make(ScriptedModel(["<think>Hm, hm. A noon question.</think>\n\nIt is noon."]), voice)
+    assert made.text == "It is noon."
+    assert voice.spoken == ["It is noon."]
+    assert sum(one.text == "" for one in made.of(moves.Told)) >= 1, "a sign of life while it thinks"
+
+
+def test_a_clause_says_where_its_words_lie_and_how_long_it_will_take() -> None:
+    made = make(text="In 1999 it began. And then it went on.", tts=ScriptedVoice(word_times=False))
+    first, second = (chunk for chunk in made.chunks if chunk.opens)
+    assert [made.text[:end].split()[-1] for _, end in first.shares] == ["In", "1999", "it", "began."]
+    whole = sum(chunk.samples.size for chunk in made.chunks[len(made.chunks) // 2 :])
+    assert second.expected == pytest.approx(whole, rel=0.5)
+    assert not any(chunk.shares for chunk in made.chunks if not chunk.opens)

@@ -219,6 +219,16 @@ class Voice(Engine, Protocol):
         ...
 
 
+@runtime_checkable
+class SpeaksLanguage(Protocol):
+    """A voice that says which language it speaks: numbers, signs and units are then written out in that one."""
+
+    @property
+    def language(self) -> str:
+        """As a code, for example ``en-us`` or ``de``; empty if it is not known. Voices without this are English."""
+        ...
+
+
 # --- speech to speech -------------------------------------------------------------------------------------------------
 
 

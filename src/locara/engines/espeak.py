@@ -161,6 +161,12 @@ class Espeak:
         """22,050 Hz."""
         return self._rate
 
+    @property
+    def language(self) -> str:
+        """The language of its voice: ``en-us+f3`` speaks ``en-us``. Empty for a voice with another kind of name."""
+        name = self._settings.voice.partition("+")[0].lower()
+        return name if re.fullmatch(r"[a-z]{2,3}(-[a-z0-9-]+)?", name) else ""
+
     async def load(self) -> None:
         """Starts the program and speaks one word. Raises ``EngineMissing``, ``EngineFailed`` or ``EngineTimeout``."""
         await self._lane.run(self._warm, deadline=60.0 + _MARGIN, abandon=self._child.kill)

@@ -25,6 +25,7 @@ from locara.voice import tools as tooling
 from locara.voice.brain import Brain, Deadlines
 from locara.voice.conversation import Session
 from locara.voice.endings import PATIENCE
+from locara.voice.history import HISTORY_CHARACTERS, LEAST_CHARACTERS
 from locara.voice.loop import Parts
 from locara.voice.omni import OmniBrain
 from locara.voice.pipeline import PipelineBrain
@@ -69,8 +70,9 @@ def session(
     """A conversation, not started yet: use it with ``async with``.
 
     ``stt``, ``llm``, ``tts``, ``vad``, ``omni``: a model's name, ``{"model": name, ...}`` with options (``llm`` takes
-    ``system``, ``url``), or an engine object. What is left out is what works from the installation alone; for ``llm``, a
-    model server that already runs on this machine comes first.
+    ``system``, ``url``, and ``history``, how many characters of the conversation it is given), or an engine object. What
+    is left out is what works from the installation alone; for ``llm``, a model server that already runs on this machine
+    comes first.
     ``turn_detection``: the end-of-turn model, ``"silence"`` for none (words and silence then decide alone).
     ``tools``: plain callables with type hints; one with side effects (the default) runs only for a turn that is decided.
     ``input``, ``output``: ``"default"``, a device's name or a part of it, the path of a WAV file, ``"push"`` (see
@@ -109,8 +111,19 @@ def session(
             why=why,
             deadlines=deadlines,
             end_with_input=end_with_input,
+            history_characters=_history_characters(llm),
         )
     )
+
+
+def _history_characters(llm: Stage) -> int:
+    wanted = llm.get("history", HISTORY_CHARACTERS) if isinstance(llm, Mapping) else HISTORY_CHARACTERS
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < LEAST_CHARACTERS:
+        raise ConfigError(
+            f'llm={{"history": {wanted!r}}}: how many characters of the conversation the model is given',
+            hint=f"a whole number of at least {LEAST_CHARACTERS}; a token is about four characters",
+        )
+    return wanted
 
 
 def _brain(
@@ -164,6 +177,8 @@ def _engine(kind: Kind, stage: Stage, why: dict[str, str]) -> Engine:
         model = options.pop("model", "")
         options.pop("system", None)
         options.pop("audio_input", None)
+        if kind == "llm":
+            options.pop("history", None)
         if not isinstance(model, str):
             raise ConfigError(f'{kind}={{"model": {model!r}}}: a model is named by a string', hint="see `plan`")
         why[kind] = "asked for by name" if model else "the default of this stage"

@@ -50,9 +50,12 @@ _WEAK = _words(
 )
 """A clause may end on one of these when there is no better place."""
 
-_GOES_ON = _words("mr mrs ms dr prof messrs mme mlle hon rev vs approx cf dhr bzw ca gov sen lt capt sgt st")
+_GOES_ON = _words("mr mrs ms dr prof messrs mme mlle sra srta hon rev vs approx cf dhr bzw ca gov sen lt capt sgt st")
 _BEFORE_NUMBER = _words("no nos nr fig figs eq vol ch pp p sec art jan feb mar apr jun jul aug sep sept oct nov dec")
 _MAYBE_ENDS = _words("etc inc ltd co corp jr sr al est dept ave blvd usw")
+_MONTH_DAY = re.compile(
+    r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? \d{1,2}(?:st|nd|rd|th)?\Z", re.I
+)
 _LETTERS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")  # e.g, i.e, U.S, J: what stands before the last full stop
 _CLOCK = _words("a.m p.m")
 
@@ -147,13 +150,29 @@ def _at_space(text: str, end: int, gap: str, *, first: bool) -> int:
     mild = (
         _PAUSE.search(ended) or _SENTENCE.search(ended[1:]) or (re.search(r"\s[-–—]+$", ended) or ended.endswith("—"))
     )
-    if mild and count >= (_words_wanted(ended) if first else _LATER_WORDS):
+    if (
+        mild
+        and not _number_goes_on(text[:end], ended, text[-1])
+        and count >= (_words_wanted(ended) if first else _LATER_WORDS)
+    ):
         return at
     if first and count >= _FIRST_WORDS:
         return _early(text)
     if at > _TOO_LONG or (at > LONG and _last_word(text[:at]) not in _CLINGS):
         return at
     return 0
+
+
+def _number_goes_on(said: str, ended: str, following: str) -> bool:
+    """A comma before a digit that is no pause of the sentence: "May 1, 2024", "[1, 2]", "(Lee et al., 2020)"."""
+    if not following.isdigit() or not ended.startswith((",", ".,")):
+        return False
+    return bool(_MONTH_DAY.search(said)) or _in_brackets(said)
+
+
+def _in_brackets(said: str) -> bool:
+    """What stands in brackets may be a note or a link, which is only known when they close."""
+    return max(said.rfind("("), said.rfind("[")) > max(said.rfind(")"), said.rfind("]"))
 
 
 def _words_wanted(ended: str) -> int:
@@ -176,11 +195,16 @@ def _is_full_stop(said: str, following: str) -> bool:
     name = word.lower()
     if word.isdigit() and word == line.strip(_OPENING + " \t"):
         return False  # 1. the number of a list
+    before = line.split()[-2:-1]
+    if name == "sr" and not (before and before[0][:1].isupper()):
+        return False  # señor; after a name it is senior
     if name in _CLOCK or name in _MAYBE_ENDS:
         return following.isupper()
     if name in _GOES_ON or (name in _BEFORE_NUMBER and following.isdigit()):
         return False
-    return name == "i" or not _LETTERS.fullmatch(word)
+    if name == "i" or word.lower() == word.upper():
+        return True  # a script without capitals has no initials: 네.
+    return not _LETTERS.fullmatch(word)
 
 
 def _inside(text: str, end: int, gap: str, *, first: bool) -> int:
@@ -207,7 +231,7 @@ def _before_phrase(text: str) -> int:
         return 0
     before, phrase = words[-2], words[-1]
     good = phrase.group().lower() in _PHRASE and _rank(before.group(), "", phrase.group()) < 3
-    return before.end() if good else 0
+    return before.end() if good and not _in_brackets(text[: before.end()]) else 0
 
 
 def _early(text: str) -> int:
@@ -222,7 +246,7 @@ def _early(text: str) -> int:
             rank = 0 if count > 2 else 1
         elif count == 2 and rank == 1:
             rank = 2
-        if rank < best_rank:
+        if rank < best_rank and not _in_brackets(text[: words[count - 1].end()]):
             best, best_rank = words[count - 1].end(), rank
     return best if best_rank < 4 else 0
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from locara.engines.contracts import Message, ToolCall
 
-INTERRUPTED = " [The user interrupted here. The rest was never heard.]"
+INTERRUPTED = " [Interrupted here. The user did not hear the rest.]"
 """Told to the model, so that it neither repeats what was heard nor refers to what was not."""
+
+UNHEARD = "[Interrupted before the user heard a word of the answer.]"
+"""The same for a reply that was cut before its first word: else two turns of the user would follow each other."""
+
+HISTORY_CHARACTERS = 12_000
+"""What of a conversation a model is given: about 3,000 tokens, which with the system's text, tools and the reply fit into
+the 4,096 that local servers often grant. The newest exchange is always given whole."""
+
+LEAST_CHARACTERS = 1_000
+"""A history shorter than a long answer is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +44,9 @@ class Used:
     result: Any
 
 
-def as_messages(history: list[Said | Used]) -> list[Message]:
-    """The conversation so far as chat messages, in the order in which it happened."""
+def as_messages(history: Sequence[Said | Used], characters: int | None = None) -> list[Message]:
+    """The conversation so far as chat messages, in the order in which it happened; of a long one the last part, see
+    `newest`, of at most about ``characters`` (None: all)."""
     messages: list[Message] = []
     for entry in history:
         if isinstance(entry, Used):
@@ -42,7 +54,36 @@ def as_messages(history: list[Said | Used]) -> list[Message]:
             messages.append(Message("tool", as_json(entry.result), tool_call_id=entry.call.id))
         elif entry.text:
             messages.append(Message(entry.role, entry.text + (INTERRUPTED if entry.interrupted else "")))
-    return messages
+        elif entry.interrupted:
+            messages.append(Message(entry.role, UNHEARD))
+    return messages if characters is None else newest(messages, characters)
+
+
+def newest(messages: list[Message], characters: int) -> list[Message]:
+    """The last exchanges, of at most ``characters`` together. An exchange begins with the user's message, so a tool's call
+    and its result are never parted.
+
+    Dropped is half of ``characters`` at a time: in between, the conversation only grows at its end, and a model that has
+    read its beginning need not read it again.
+    """
+    sizes = [_size(message) for message in messages]
+    over = sum(sizes) - characters
+    if over <= 0:
+        return messages
+    step = max(1, characters // 2)
+    dropped = -(-over // step) * step
+    before, kept = 0, 0
+    for at, message in enumerate(messages):
+        if message.role == "user":
+            kept = at  # also where nothing fits: the newest exchange stays
+            if before >= dropped:
+                break
+        before += sizes[at]
+    return messages[kept:]
+
+
+def _size(message: Message) -> int:
+    return len(message.content) + sum(len(call.name) + len(as_json(call.arguments)) for call in message.tool_calls)
 
 
 def as_json(result: Any) -> str:

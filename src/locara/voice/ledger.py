@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from locara.audio import RATE
 from locara.voice.events import Latency
 from locara.voice.moves import Chunk
@@ -13,11 +15,21 @@ USUAL_CHARS_PER_SECOND = 15.0
 """How fast voices speak English, for a clause whose length is not known yet (espeak at 175 words a minute: 14 to 16)."""
 
 
+SILENT = 0.003
+"""Samples below this (-50 dBFS) at a clause's beginning or end are no speech: voices lead in and out with them."""
+
+_BARELY_SECONDS = 0.12
+"""A word of which less than this was heard was not understood: shorter than a spoken syllable and a half. Of a word that
+is shorter than twice that, half is enough."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClauseSpan:
     """Where a clause lies: characters ``start:end`` of the reply, samples ``at:at + n`` of its sound.
 
     ``words``: (sample of the reply, end of that word in the reply's text), in order. ``whole``: all of it is here.
+    ``shares``: without word times, (share of the speech at which half of a word has sounded, end of that word).
+    ``expected``: probable length in samples. ``lead`` and ``tail``: silent samples at the beginning and the end.
     """
 
     start: int
@@ -26,6 +38,10 @@ class ClauseSpan:
     n: int
     words: tuple[tuple[int, int], ...] = ()
     whole: bool = False
+    shares: tuple[tuple[float, int], ...] = ()
+    expected: int = 0
+    lead: int = 0
+    tail: int = 0
 
 
 def with_chunk(script: tuple[ClauseSpan, ...], chunk: Chunk) -> tuple[ClauseSpan, ...]:
@@ -33,18 +49,26 @@ def with_chunk(script: tuple[ClauseSpan, ...], chunk: Chunk) -> tuple[ClauseSpan
     n = int(chunk.samples.size)
     if chunk.opens or not script:
         at = script[-1].at + script[-1].n if script else 0
-        words = tuple((at + offset, end) for offset, end in chunk.words)
-        return (*script, ClauseSpan(chunk.start, chunk.end, at, n, words, chunk.closes))
-    last = script[-1]
-    words = (*last.words, *((last.at + offset, end) for offset, end in chunk.words))
-    return (*script[:-1], replace(last, n=last.n + n, words=words, whole=chunk.closes))
+        span = ClauseSpan(chunk.start, chunk.end, at, 0, shares=chunk.shares, expected=chunk.expected)
+        before: tuple[ClauseSpan, ...] = script
+    else:
+        span, before = script[-1], script[:-1]
+    words = (*span.words, *((span.at + offset, end) for offset, end in chunk.words))
+    loud = np.flatnonzero(np.abs(chunk.samples) > SILENT)
+    only_silence = span.lead == span.n
+    lead = span.lead + (int(loud[0]) if loud.size else n) if only_silence else span.lead
+    tail = n - 1 - int(loud[-1]) if loud.size else 0 if only_silence else span.tail + n
+    # A model that speaks by itself gives its text along with its sound: the clause grows.
+    end = max(span.end, chunk.end)
+    grown = replace(span, end=end, n=span.n + n, words=words, whole=chunk.closes, lead=lead, tail=tail)
+    return (*before, grown)
 
 
 def heard_until(script: Sequence[ClauseSpan], played: int, rate: int, text: str) -> int:
     """How many characters of the reply ``text`` were heard when ``played`` samples (at ``rate``) had left the output.
 
     With word times: every word that began before the last played sample, less the one that had only just begun. Without:
-    in proportion to the clause's length, at a word's end.
+    the words that lie in the played share of the clause's speech, by how long each probably is.
     """
     heard = 0
     for span in script:
@@ -55,28 +79,33 @@ def heard_until(script: Sequence[ClauseSpan], played: int, rate: int, text: str)
         elif span.words:
             heard = _by_words(span, played, heard, rate)
         else:
-            heard = _by_share(span, played, rate, text)
+            heard = max(heard, _by_share(span, played, rate, text))
     return heard
-
-
-_BARELY_SECONDS = 0.12
-"""A word of which less than this was heard was not understood: shorter than a spoken syllable and a half."""
 
 
 def _by_words(span: ClauseSpan, played: int, before: int, rate: int) -> int:
     heard = before
     barely = round(_BARELY_SECONDS * rate)
-    for at, end in span.words:
-        if at + barely > played:
+    for number, (at, end) in enumerate(span.words):
+        after = span.words[number + 1][0] if number + 1 < len(span.words) else at + 2 * barely
+        if at + min(barely, (after - at) // 2) > played:
             break
-        heard = end
+        heard = max(heard, end)
     return heard
 
 
 def _by_share(span: ClauseSpan, played: int, rate: int, text: str) -> int:
-    expected = span.n if span.whole else max(span.n, round((span.end - span.start) / USUAL_CHARS_PER_SECOND * rate))
-    position = span.start + (span.end - span.start) * (played - span.at) / max(1, expected)
-    end = min(span.end, round(position))
+    made = span.n - span.lead
+    if span.whole:
+        expected = made - span.tail
+    else:
+        usual = span.expected or round((span.end - span.start) / USUAL_CHARS_PER_SECOND * rate)
+        expected = max(made, usual)
+    share = (played - span.at - span.lead) / max(1, expected)
+    if span.shares:
+        heard = [end for at, end in span.shares if at <= share]
+        return heard[-1] if heard else span.start
+    end = max(span.start, min(span.end, round(span.start + (span.end - span.start) * share)))
     while end < span.end and end > span.start and text[end - 1 : end + 1].isalnum():
         end += 1  # half a word sounds like the word
     return end

@@ -26,7 +26,7 @@ from locara.voice import moves, turns
 from locara.voice.brain import Brain, Deadlines, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
-from locara.voice.history import Said, Used, as_messages
+from locara.voice.history import HISTORY_CHARACTERS, Said, Used, as_messages
 from locara.voice.judging import Judging
 from locara.voice.state import SOUNDING, Rules, State, at_rest
 
@@ -70,6 +70,8 @@ class Parts:
     deadlines: Deadlines = field(default_factory=Deadlines)
     end_with_input: bool = False
     """End when a recording has ended and everything is said."""
+    history_characters: int = HISTORY_CHARACTERS
+    """How much of the conversation the model is given."""
 
 
 class Loop:
@@ -326,7 +328,9 @@ class Loop:
                 self.counters.prepared += not verbatim
                 if verbatim:
                     self._being_said = (turn, saying)
-                brain.prepare(reply, turn, as_messages(self.history), text, verbatim=verbatim)
+                brain.prepare(
+                    reply, turn, as_messages(self.history, self.parts.history_characters), text, verbatim=verbatim
+                )
             case moves.Discard(reply=reply, wasted=wasted):
                 self.counters.wasted += wasted
                 brain.discard(reply)

@@ -9,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from locara.audio import Resampler, clean, silence
-from locara.engines.contracts import LanguageModel, Message, Speech, Tool, ToolCall, Voice
+from locara.engines.contracts import LanguageModel, Message, SpeaksLanguage, Tool, ToolCall, Voice
 from locara.errors import EngineFailed
 from locara.voice.brain import Deadlines, Post, failure
 from locara.voice.clauses import Clauses
 from locara.voice.history import as_json
+from locara.voice.ledger import ClauseSpan, with_chunk
+from locara.voice.marked import Spoken
 from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Wanted
-from locara.voice.speakable import Speakable, Spoken
+from locara.voice.pacing import Pace, plan, word_ends
+from locara.voice.speakable import Speakable
 from locara.voice.streams import each
+from locara.voice.thinking import Thinking
 
 AHEAD_SECONDS = 8.0
 """Sound that is made ahead of what was played. Enough to never run dry, little to throw away at a barge-in."""
@@ -39,6 +43,8 @@ class Engines:
     tts: Voice
     tools: Sequence[Tool]
     deadlines: Deadlines
+    pace: Pace = field(default_factory=Pace)
+    """How fast the voice speaks, learned from one reply for the next."""
 
 
 class Making:
@@ -137,18 +143,23 @@ class Making:
     async def _round(self, splitter: Clauses) -> tuple[str, list[ToolCall]]:
         said = ""
         calls: list[ToolCall] = []
+        thinking = Thinking()
         deadlines = self._engines.deadlines
         stream = self._engines.llm.reply(tuple(self._messages), self._engines.tools)
         async for item in each(stream, first=deadlines.first_token, then=deadlines.token):
             if isinstance(item, ToolCall):
                 calls.append(item)
             else:
-                said += item
-                await self._told(splitter, item)
-        return said, calls
+                answer = thinking.push(item)
+                said += answer
+                await self._told(splitter, answer, alive=True)
+        rest = thinking.flush()
+        await self._told(splitter, rest)
+        return said + rest, calls
 
-    async def _told(self, splitter: Clauses, text: str) -> None:
-        if not text:
+    async def _told(self, splitter: Clauses, text: str, *, alive: bool = False) -> None:
+        """``alive``: also that there is no text is news, for a model that thinks has not stalled."""
+        if not text and not alive:
             return
         await self._post(Told(self.reply, text))
         for clause in splitter.push(text):
@@ -167,7 +178,8 @@ class Making:
     # --- speaking -----------------------------------------------------------------------------------------------------
 
     async def _speak(self) -> None:
-        speakable = Speakable()
+        voice = self._engines.tts
+        speakable = Speakable(voice.language if isinstance(voice, SpeaksLanguage) else "en")
         start = 0
         unspoken = 0
         while (clause := await self._clauses.get()) is not None:
@@ -180,16 +192,29 @@ class Making:
             start = end
 
     async def _speak_clause(self, clause: str, spoken: Spoken, start: int, end: int, *, opens_at: int) -> None:
-        voice, deadlines = self._engines.tts, self._engines.deadlines
+        voice, deadlines, pace = self._engines.tts, self._engines.deadlines, self._engines.pace
         resampler = Resampler(voice.rate, self._rate)
-        opens = True
+        ratio = self._rate / voice.rate
+        planned = plan(spoken, clause, start)
+        expected = round(pace.seconds(planned.units) * self._rate)
+        opens, marked = True, None
+        script: tuple[ClauseSpan, ...] = ()
         stream = voice.speak(spoken.text)
         async for speech in each(stream, first=deadlines.first_sound, then=deadlines.sound):
-            words = _words_in_reply(speech, spoken, start, self._rate / voice.rate)
+            ends = word_ends(speech.words, marked, spoken, clause)
+            words = tuple((round(at * ratio), start + end) for at, end in ends)
+            marked = speech.words[-1] if speech.words else marked
             samples = resampler.push(clean(speech.samples)[0])
-            await self._sound(Chunk(samples, opens_at, end, words, opens, False, clause if opens else ""))
+            if opens:
+                chunk = Chunk(samples, opens_at, end, words, True, False, clause, planned.shares, expected)
+            else:
+                chunk = Chunk(samples, opens_at, end, words)
+            script = with_chunk(script, chunk)
+            await self._sound(chunk)
             opens = False
             await self._room.wait()
+        if script:
+            pace.learn(planned.units, (script[0].n - script[0].lead - script[0].tail) / self._rate)
         tail = resampler.push(silence(0), last=True)
         await self._sound(Chunk(tail, opens_at, end, (), opens, True, clause if opens else ""))
 
@@ -197,8 +222,3 @@ class Making:
         self._made += chunk.samples.size / self._rate
         self._set_room()
         await self._post(Sounded(self.reply, chunk))
-
-
-def _words_in_reply(speech: Speech, spoken: Spoken, start: int, ratio: float) -> tuple[tuple[int, int], ...]:
-    """Word marks as (sample of the clause at the output's rate, end of the word in the reply's text)."""
-    return tuple((round(word.at * ratio), start + spoken.original(word.end)) for word in speech.words)

@@ -20,7 +20,9 @@ class Chunk:
     """A piece of a reply's sound.
 
     ``start:end`` are the characters of the reply that the whole clause says; ``words`` are (sample in the clause, end of
-    the word in the reply) for each word that begins in this clause, as far as the voice told.
+    the word in the reply) for each word that begins in this clause, as far as the voice told. ``shares`` and ``expected``
+    come with the chunk that opens a clause: where its words probably lie (see `pacing`), and its probable length in
+    samples.
     """
 
     samples: Samples
@@ -30,6 +32,8 @@ class Chunk:
     opens: bool = False
     closes: bool = False
     text: str = ""
+    shares: tuple[tuple[float, int], ...] = ()
+    expected: int = 0
 
 
 # --- what can happen --------------------------------------------------------------------------------------------------

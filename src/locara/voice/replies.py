@@ -60,6 +60,8 @@ def grew(step: Step, grown: Told | ClauseReady | Sounded | Wanted | Finished) ->
     now = step.s.now
     reply = step.in_reply(moved_at=now)
     match grown:
+        case Told(text=""):
+            pass  # it thinks: not stalled, and nothing to tell
         case Told(text=text):
             first = now if reply.first_token is None else reply.first_token
             _tell_or_keep(step, step.in_reply(text=reply.text + text, first_token=first), text)
@@ -206,7 +208,7 @@ def end(step: Step, reason: str, why: On = On.ENDED) -> None:
     _pay(step, reply, None)
     cut = reason in CUT
     heard, unheard = heard_and_not(step, reply)
-    if heard:
+    if heard or (reason == "interrupted" and unheard):
         step.do(Remember(reply.turn, "assistant", heard, cut=cut, unheard=unheard if cut else ""))
     lowered = step.s.assistant in (Assistant.DUCKED, Assistant.HELD)
     step.assistant(why)
