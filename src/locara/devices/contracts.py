@@ -91,6 +91,15 @@ class Sink(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class Lists(Protocol):
+    """A source or a sink that is a device of this machine."""
+
+    def devices(self) -> list[DeviceInfo]:
+        """All of them. Blocks for some milliseconds; raises ``DeviceError``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reopened:
     """What was opened after a loss. ``replaced``: it is the default device, instead of the one that was asked for."""

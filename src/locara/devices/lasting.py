@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from locara.audio import BLOCK, Samples, silence
 from locara.devices import reopening
@@ -45,9 +45,9 @@ class LastingSource:
         """Blocks as heard, and silence for the time in which nothing could be. Raises ``DeviceError`` when the source is
         lost for good."""
         loop = asyncio.get_running_loop()
-        clock, heard = HeardClock(loop.time()), self._source.blocks()
+        clock, taking = HeardClock(loop.time()), _Taking(self._source.blocks())
         while True:
-            block, cause = await _next(heard)
+            block, cause = await taking.next()
             if block is not None:
                 clock.heard(loop.time())
                 yield block
@@ -60,9 +60,9 @@ class LastingSource:
                         clock.filled()
                         yield silence(BLOCK)
                     await asyncio.wait({returning}, timeout=clock.until_next(loop.time()))
-                reopened, heard, block = returning.result()
+                reopened, taking, block = returning.result()
             finally:
-                returning.cancel()
+                await _ended(returning)
             now = loop.time()
             for _ in range(clock.owed(now) - 1):
                 clock.filled()
@@ -71,14 +71,14 @@ class LastingSource:
             self.losses.end(reopened)
             yield block
 
-    async def _attempt(self, device: Reopens, stand_in: bool) -> tuple[Reopened, AsyncIterator[Samples], Samples]:
+    async def _attempt(self, device: Reopens, stand_in: bool) -> tuple[Reopened, _Taking, Samples]:
         """(what was opened, its blocks, the first of them): without a block nothing has come back."""
         reopened = await device.reopen(stand_in=stand_in)
-        blocks = self._source.blocks()
-        first, cause = await _next(blocks)
-        if first is None:
-            raise DeviceError(f"{reopened.name} opened and {cause}")
-        return reopened, blocks, first
+        taking = _Taking(self._source.blocks())
+        first, cause = await taking.next()
+        if first is not None:
+            return reopened, taking, first
+        raise DeviceError(f"{called('input', reopened.name)} opened and {cause}")
 
 
 class LastingSink:
@@ -120,8 +120,9 @@ class Losses:
         """True while it is left on purpose, for the one that was asked for."""
         self.asked = asked
         """The name that the app gave."""
+        self.name = asked
+        """What is open, as far as it is known."""
         self._kind: Kind = kind
-        self._name = asked
         self._told = told
         self._device = device  # None: it cannot be opened again
         self._outages = Outages(device.give_up) if device is not None else Outages()
@@ -137,18 +138,18 @@ class Losses:
         """It is gone. Raises ``DeviceError`` for one that cannot be opened again."""
         if self._device is None:
             other = "plug it in again, or choose another input"
-            raise DeviceError(f"{self._name} {cause}", hint=other)
+            raise DeviceError(f"{self.name} {cause}", hint=other)
         self._outages.lost(asyncio.get_running_loop().time())
         self.lost = True
         if not self.homing:
-            self._told(reopening.lost(self._kind, self._name, cause))
+            self._told(reopening.lost(self._kind, self.name, cause))
 
     def end(self, reopened: Reopened) -> None:
         """It is there again, or another one instead."""
         self._outages.back(asyncio.get_running_loop().time())
         still_away = self.homing and reopened.replaced
         self.lost, self.homing = False, False
-        self.replaced, self._name = reopened.replaced, reopened.name
+        self.replaced, self.name = reopened.replaced, reopened.name
         if not still_away:
             self._told(reopening.returned(self._kind, reopened.name, self.asked, replaced=reopened.replaced))
 
@@ -166,29 +167,64 @@ class Losses:
             except (TimeoutError, OSError) as error:  # of a source or sink that is not ours
                 why = str(error) or why
         raise DeviceError(
-            f"{called(self._kind, self._name)} was lost and no other was found within {outages.give_up:g} s"
+            f"{called(self._kind, self.name)} was lost and no other was found within {outages.give_up:g} s"
             + (f" ({why})" if why else ""),
             hint=f"plug it in again, or choose another {self._kind}, and start again",
         )
 
 
-async def _next(blocks: AsyncIterator[Samples]) -> tuple[Samples | None, str]:
-    """The next block, or None and what became of the source instead.
+class _Taking:
+    """Takes the blocks of a source, one after the other, and notices when none comes any more.
 
-    Not ``asyncio.timeout``: after a blocked event loop its deadline has passed although the block is there.
+    Not by ``asyncio.timeout`` with a deadline: after a blocked event loop that has passed although the block is there. The
+    source is looked at a few times instead, and a blocked loop costs one look.
     """
-    pending = asyncio.ensure_future(anext(blocks))
-    try:
-        for _ in range(_LOOKS):
-            done, _ = await asyncio.wait({pending}, timeout=STALL_SECONDS / _LOOKS)
-            if done:
-                return pending.result(), ""
-    except StopAsyncIteration:
-        return None, "was lost"
-    except DeviceError as error:
-        return None, f"was lost ({error.message})"
-    finally:
-        if not pending.done():
-            pending.cancel()
-            await asyncio.wait({pending}, timeout=STALL_SECONDS)
-    return None, f"gave no sound for {STALL_SECONDS:g} s"
+
+    def __init__(self, blocks: AsyncIterator[Samples]) -> None:
+        self._blocks = blocks
+        self._loop = asyncio.get_running_loop()
+
+    async def next(self) -> tuple[Samples | None, str]:
+        """The next block, or None and what became of the source instead."""
+        try:
+            async with asyncio.timeout(None) as limit:
+                look = _Look(self._loop, limit)
+                try:
+                    return await anext(self._blocks), ""
+                finally:
+                    look.over()
+        except StopAsyncIteration:
+            return None, "was lost"
+        except TimeoutError:
+            return None, f"gave no sound for {STALL_SECONDS:g} s"
+        except DeviceError as error:
+            return None, f"was lost ({error.message})"
+
+
+class _Look:
+    """Looks every half second whether a block is still awaited; the fourth time is too long."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit: asyncio.Timeout) -> None:
+        self._loop = loop
+        self._limit = limit
+        self._left = _LOOKS
+        self._timer = loop.call_later(STALL_SECONDS / _LOOKS, self._look)
+
+    def over(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._limit.reschedule(self._loop.time())
+        else:
+            self._timer = self._loop.call_later(STALL_SECONDS / _LOOKS, self._look)
+
+
+async def _ended(task: asyncio.Future[Any]) -> None:
+    """Cancels what is still under way, and waits for it as long as a source is waited for."""
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=STALL_SECONDS)
+    if task.done() and not task.cancelled():
+        task.exception()  # looked at, so that nobody complains that it was not

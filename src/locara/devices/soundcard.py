@@ -16,7 +16,7 @@ import numpy as np
 
 from locara.audio import BLOCK, RATE, Resampler, Samples, clean, silence
 from locara.devices.choose import DEFAULT, Kind, hint_refused
-from locara.devices.contracts import Pull, Reopened
+from locara.devices.contracts import DeviceInfo, Pull, Reopened
 from locara.devices.library import Library, Running
 from locara.devices.native import off_loop
 from locara.devices.null import fitted
@@ -80,6 +80,10 @@ class Microphone:
         self._running: Running | None = None
         self._past_missed = 0  # samples, in earlier openings
         self._past_gaps = 0
+
+    def devices(self) -> list[DeviceInfo]:
+        """The devices of this machine, as its sound library knows them."""
+        return self._library.devices()
 
     @property
     def name(self) -> str:
@@ -234,6 +238,10 @@ class Speaker:
         self._filling = _Filling(silence, self._failed)
         self._past_unanswered = 0
         self._past_gaps = 0
+
+    def devices(self) -> list[DeviceInfo]:
+        """The devices of this machine, as its sound library knows them."""
+        return self._library.devices()
 
     @property
     def name(self) -> str:
