@@ -46,30 +46,34 @@ class LastingSource:
         lost for good."""
         loop = asyncio.get_running_loop()
         clock, taking = HeardClock(loop.time()), _Taking(self._source.blocks())
-        while True:
-            block, cause = await taking.next()
-            if block is not None:
-                clock.heard(loop.time())
+        try:
+            while True:
+                block, cause = await taking.next()
+                if block is not None:
+                    clock.heard(loop.time())
+                    yield block
+                    continue
+                await taking.close()
+                self.losses.begin(cause)
+                returning = asyncio.create_task(self.losses.persist(self._attempt), name="locara-reopen")
+                try:
+                    while not returning.done():
+                        for _ in range(clock.owed(loop.time())):
+                            clock.filled()
+                            yield silence(BLOCK)
+                        await asyncio.wait({returning}, timeout=clock.until_next(loop.time()))
+                    reopened, taking, block = returning.result()
+                finally:
+                    await _ended(returning)
+                now = loop.time()
+                for _ in range(clock.owed(now) - 1):
+                    clock.filled()
+                    yield silence(BLOCK)
+                clock.resumed(now)
+                self.losses.end(reopened)
                 yield block
-                continue
-            self.losses.begin(cause)
-            returning = asyncio.create_task(self.losses.persist(self._attempt), name="locara-reopen")
-            try:
-                while not returning.done():
-                    for _ in range(clock.owed(loop.time())):
-                        clock.filled()
-                        yield silence(BLOCK)
-                    await asyncio.wait({returning}, timeout=clock.until_next(loop.time()))
-                reopened, taking, block = returning.result()
-            finally:
-                await _ended(returning)
-            now = loop.time()
-            for _ in range(clock.owed(now) - 1):
-                clock.filled()
-                yield silence(BLOCK)
-            clock.resumed(now)
-            self.losses.end(reopened)
-            yield block
+        finally:
+            await taking.close()
 
     async def _attempt(self, device: Reopens, stand_in: bool) -> tuple[Reopened, _Taking, Samples]:
         """(what was opened, its blocks, the first of them): without a block nothing has come back."""
@@ -78,6 +82,7 @@ class LastingSource:
         first, cause = await taking.next()
         if first is not None:
             return reopened, taking, first
+        await taking.close()
         raise DeviceError(f"{called('input', reopened.name)} opened and {cause}")
 
 
@@ -199,6 +204,11 @@ class _Taking:
             return None, f"gave no sound for {STALL_SECONDS:g} s"
         except DeviceError as error:
             return None, f"was lost ({error.message})"
+
+    async def close(self) -> None:
+        """Ends the stream of blocks, where it can be ended before its end."""
+        if isinstance(self._blocks, AsyncGenerator):
+            await self._blocks.aclose()
 
 
 class _Look:

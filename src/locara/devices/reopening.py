@@ -28,7 +28,7 @@ STALL_SECONDS = 2.0
 """A source that gives no block for so long is lost. Microphones of this machine say so themselves after 1 s."""
 
 _FIRST_PAUSE = 0.1  # seconds before the second attempt; each later pause is twice as long
-_LONGEST_PAUSE = 2.0  # seconds between two attempts
+_LONGEST_PAUSE = 1.0  # seconds between two attempts
 _RECENT = 100  # blocks from which it is known how the sound stands against the time: 2 s, so that drift does not add up
 _STANDSTILL_SECONDS = 10.0  # a longer time at once without any block is a computer that slept, not time that was heard
 

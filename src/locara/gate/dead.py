@@ -13,7 +13,7 @@ GATED_FACTOR = 2.0
 with a noise gate gives digital zeros between any two sentences, and is not dead."""
 
 GATED_SECONDS = 10.0
-"""A microphone that has sounded for so long without zeros worth telling is taken for an ordinary one again."""
+"""A microphone that has sounded for so long without such zeros is taken for an ordinary one again."""
 
 
 class DeadMicrophone:
@@ -35,9 +35,10 @@ class DeadMicrophone:
                 self._needed = ZEROS_SECONDS
             told, self._told = self._told, False
             return False if told else None
+        self._sounded = 0.0
         self._zeros = self._zeros + size / RATE if self._zeros else ZEROS_SECONDS
         if self._told or self._zeros < self._needed:
             return None
-        self._told, self._sounded = True, 0.0
+        self._told = True
         self._needed *= GATED_FACTOR
         return True
