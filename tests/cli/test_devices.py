@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -35,3 +36,27 @@ def test_without_a_sound_server_it_says_so_and_shows_no_traceback() -> None:
     done = listed(extra={"PULSE_SERVER": "unix:/nowhere/at/all", "ALSA_CONFIG_PATH": "/nowhere"})
     assert "Traceback" not in done.stderr
     assert (done.returncode, "no microphone" in done.stdout) == (0, True) or (done.returncode == 1 and done.stderr)
+
+
+def test_watching_tells_what_is_plugged_in_and_taken_away_in_a_line(sound_server: SoundServer) -> None:
+    command = [sys.executable, "-m", "locara", "devices", "--watch"]
+    with subprocess.Popen(
+        command, env={**os.environ, **sound_server.variables}, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        while not run.stdout.readline().startswith("* is the default"):
+            assert run.poll() is None
+        module = sound_server.control(
+            "load-module", "module-null-sink", "sink_name=headset", "sink_properties=device.description=Headset"
+        )
+        told = [run.stdout.readline()]
+        while not told[-1].startswith("output"):
+            told.append(run.stdout.readline())
+        sound_server.control("unload-module", module)
+        gone = run.stdout.readline()
+        while not gone.startswith("output"):
+            gone = run.stdout.readline()
+        run.send_signal(signal.SIGINT)
+        assert run.wait(10) == 130
+    assert told[-1] == "output Headset was plugged in\n"
+    assert gone == "output Headset is gone\n"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from locara.devices.wav import read_wav
+
 from .talking import QUESTION, events_in, running
 
 pytestmark = [
@@ -46,6 +48,25 @@ def test_a_signal_during_the_conversation_ends_it_cleanly(tmp_path: Path, name: 
     size = (tmp_path / "out.wav").stat().st_size
     header = int.from_bytes((tmp_path / "out.wav").read_bytes()[40:44], "little")
     assert header == size - 44  # what was said so far can be played
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_a_signal_leaves_the_whole_recording(tmp_path: Path, name: str) -> None:
+    arguments = ("--input", str(QUESTION), "--output", "none", "--record", "kept", "--json")
+    with running(
+        tmp_path, "talk", *arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        assert run.process.stdout is not None
+        assert run.process.stderr is not None
+        while b"final-transcript" not in (line := run.process.stdout.readline()):
+            assert line, "it ended before anybody had spoken"
+        run.process.send_signal(getattr(signal, name))
+        assert run.process.wait(20) == CODES[name]
+        assert "Traceback" not in run.process.stderr.read().decode()
+    sound, rate = read_wav(tmp_path / "kept" / "conversation.wav")
+    assert sound.size > 2 * rate, "what was said before the signal"
+    assert "final-transcript" in (tmp_path / "kept" / "events.jsonl").read_text()
+    assert (tmp_path / "kept" / "timeline.svg").read_text().rstrip().endswith("</svg>")
 
 
 @pytest.mark.parametrize("name", CODES)

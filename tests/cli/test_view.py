@@ -179,3 +179,10 @@ def test_a_long_reply_keeps_the_live_part_small_and_shows_its_end() -> None:
 def test_the_keys_line_says_what_can_be_pressed_and_fits_a_narrow_terminal() -> None:
     assert bare(render(View(), 80))[-1] == "space push-to-talk  m mute  s stop  t type  q quit"
     assert bare(render(View(), 40))[-1] == "space push-to-talk  m mute  q quit"
+
+
+def test_a_changed_device_is_one_line() -> None:
+    hint = "the speaker 'Headset' is back; the conversation goes on"
+    view = view_after(View(), on.DeviceChanged(device="Headset", hint=hint, kind="output", change="back"))
+    (line,) = view.finished
+    assert "".join(text for text, _ in line.pieces) == f"note   {hint}"

@@ -148,6 +148,7 @@ class SoundServer:
             time.sleep(0.002)
         reader.stdout.close()
         reader.terminate()
+        reader.wait(5)
 
     @property
     def _env(self) -> dict[str, str]:
@@ -196,8 +197,18 @@ class SoundServer:
             self._server.kill()
             self._server.wait(5)
 
+    def restart(self) -> None:
+        """Starts a server again on the same socket, after ``kill``."""
+        self._end_processes()
+        self._start()
+
     def stop(self) -> None:
         """Ends every process and removes the folder. May be called twice."""
+        self._end_processes()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _end_processes(self) -> None:
         for process in (*self._helpers, self._server):
             if process is None:
                 continue
@@ -210,8 +221,6 @@ class SoundServer:
                 process.wait(5)
         self._helpers.clear()
         self._server = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _null_sink(name: str, description: str) -> str:

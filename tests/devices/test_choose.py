@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from locara.devices.choose import backend, failure, pick
+from locara.devices.choose import backend, failure, hint_silent, pick
 from locara.devices.contracts import DeviceInfo
 from locara.errors import ConfigError, DeviceError, NoDevice
 
@@ -87,3 +87,16 @@ def test_every_failure_has_a_next_step_for_this_system(platform: str, kind: str)
         assert error.hint
     if kind == "input" and platform == "darwin":
         assert "Privacy & Security" in refused.hint
+
+
+@pytest.mark.parametrize(
+    ("platform", "says"),
+    [
+        ("darwin", ["System Settings > Privacy & Security > Microphone"]),
+        ("win32", ["Settings > Privacy & security > Microphone", "mute switch"]),
+        ("linux", ["pavucontrol", "wpctl", "pactl", "Flatpak"]),
+        ("freebsd14", ["mute switch"]),
+    ],
+)
+def test_a_dead_microphone_comes_with_the_settings_of_this_system(platform: str, says: list[str]) -> None:
+    assert all(word in hint_silent(platform) for word in says)

@@ -13,7 +13,8 @@ import pytest
 
 from locara.audio import BLOCK, RATE, Samples
 from locara.devices.contracts import DeviceInfo
-from locara.devices.soundcard import Microphone, Running, Speaker
+from locara.devices.library import Running
+from locara.devices.soundcard import Microphone, Speaker
 from locara.errors import DeviceError
 
 

@@ -22,6 +22,9 @@ MAX_SECONDS = 1800.0
 """A recording of both sides ends after half an hour: it is held in memory (115 kB a second) until the end."""
 
 
+_LAST_SECONDS = 5.0  # for the last blocks of a session that has ended
+
+
 class EventsFile:
     """Events as JSON lines, each written when it happens."""
 
@@ -63,7 +66,9 @@ class Recording:
 
     async def save(self, folder: Path, title: str) -> list[Path]:
         """Writes ``conversation.wav`` (left: the user, right: the assistant), ``timeline.svg`` and ``events.jsonl``."""
-        await asyncio.gather(*self._tasks)
+        await asyncio.wait(self._tasks, timeout=_LAST_SECONDS)
+        for task in self._tasks:
+            task.cancel()
         rate = self._session.output_rate
         user, assistant = _joined(self._heard), _joined(self._played)
         paths = [folder / "conversation.wav", folder / "timeline.svg", folder / "events.jsonl"]

@@ -161,19 +161,24 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
     events_file = EventsFile(options.events) if options.events else None
     # JSON owns standard output; people read on the same terminal otherwise.
     screen = Screen(sys.stderr if options.json else None)
+    recording = Recording(session) if where.record else None
+    leaving = Leaving()
+    stopped: BaseException | None = None
     try:
         with screen, _stopped_by_sigterm():
             for note in where.notes:
                 screen.note(note)
-            recording = Recording(session) if where.record else None
-            leaving = Leaving()
             await _converse(session, screen, options, events_file, recording, leaving)
+    except (SystemExit, asyncio.CancelledError) as signal_:  # SIGTERM, Ctrl-C: what was recorded so far is kept
+        stopped = signal_
     finally:
         if events_file is not None:
             events_file.close()
-    if recording is not None and where.record is not None:
+    if recording is not None and where.record is not None and (recording.events or stopped is None):
         paths = await recording.save(where.record, "locara talk")
         _say(options, "Left for you: " + "  ".join(str(path) for path in paths))
+    if stopped is not None:
+        raise stopped
     if leaving.fatal is not None:
         raise LocaraError(leaving.fatal.message, hint=leaving.fatal.hint)
     return leaving.code

@@ -185,11 +185,15 @@ def _on_error(view: View, event: on.Error) -> View:
     return with_lines(view, *lines)
 
 
-def _on_device(view: View, event: on.DeviceChanged | on.DeviceSilent) -> View:
-    what = "gives no sound" if isinstance(event, on.DeviceSilent) else "has changed"
-    lines = [Line((("note   ", "warm"), (f"{event.device} {what}", "plain")))]
+def _on_silent(view: View, event: on.DeviceSilent) -> View:
+    lines = [Line((("note   ", "warm"), (f"{event.device} gives no sound", "plain")))]
     lines += [Line(((f"       -> {event.hint}", "plain"),))] if event.hint else []
     return with_lines(view, *lines)
+
+
+def _on_device(view: View, event: on.DeviceChanged) -> View:
+    """One line: its hint is the whole sentence."""
+    return with_lines(view, Line((("note   ", "warm"), (event.hint or f"{event.device} has changed", "plain"))))
 
 
 def _on_end(view: View, _: on.Event) -> View:
@@ -210,7 +214,7 @@ _CHANGES: dict[type[on.Event], Callable[[View, Any], View]] = {
     on.Rejected: _on_rejected,
     on.ToolCalled: _on_tool,
     on.DeviceChanged: _on_device,
-    on.DeviceSilent: _on_device,
+    on.DeviceSilent: _on_silent,
     on.Error: _on_error,
     on.SessionEnd: _on_end,
 }

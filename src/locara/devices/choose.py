@@ -69,13 +69,17 @@ def _suggest(sought: str, here: Sequence[DeviceInfo]) -> str:
     return f"there is: {', '.join(names.values())}; or use {DEFAULT!r}"
 
 
+def called(kind: Kind, device: str) -> str:
+    """How a device is named in a sentence."""
+    return f"the {_WORD[kind]}" if device == DEFAULT else f"the {_WORD[kind]} {device!r}"
+
+
 def failure(kind: Kind, device: str, cause: str, *, exists: bool, platform: str) -> DeviceError:
     """What to raise when a device could not be opened. ``exists``: there is some device of this kind. ``platform`` is
     ``sys.platform``."""
-    called = f"the {_WORD[kind]}" if device == DEFAULT else f"the {_WORD[kind]} {device!r}"
     if not exists:
         return NoDevice(f"no {_WORD[kind]} was found ({cause})", hint=_hint_none(platform))
-    return DeviceError(f"{called} cannot be opened ({cause})", hint=hint_refused(kind, platform))
+    return DeviceError(f"{called(kind, device)} cannot be opened ({cause})", hint=hint_refused(kind, platform))
 
 
 def hint_refused(kind: Kind, platform: str) -> str:
@@ -89,6 +93,23 @@ def hint_refused(kind: Kind, platform: str) -> str:
     if platform == "win32":
         return "close programs that use it exclusively, or choose another one: locara devices"
     return "close programs that use it, or choose another one: locara devices"
+
+
+def hint_silent(platform: str) -> str:
+    """Where a microphone that gives nothing but digital zeros is switched on, on this operating system: it is muted, by a
+    switch or in software, or this program may not use it. ``platform`` is ``sys.platform``."""
+    switch = "look for a mute switch or key on the microphone or keyboard"
+    if platform == "darwin":
+        return f"allow it in System Settings > Privacy & Security > Microphone, for the app or terminal; or {switch}"
+    if platform == "win32":
+        return f"allow it in Settings > Privacy & security > Microphone, for desktop apps too; or {switch}"
+    if platform.startswith("linux"):
+        return (
+            "unmute it: pavucontrol > Input Devices, or wpctl set-mute @DEFAULT_AUDIO_SOURCE@ 0, or pactl set-source-mute "
+            "@DEFAULT_SOURCE@ 0 (pactl list sources shows which are muted); for a Flatpak or GNOME also Settings > Privacy "
+            f"& Security > Microphone; or {switch}"
+        )
+    return switch
 
 
 def _hint_none(platform: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from locara.audio import Samples
 
@@ -89,3 +89,47 @@ class Sink(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """A source or a sink that is a device of this machine."""
+
+    def devices(self) -> list[DeviceInfo]:
+        """All of them. Blocks for some milliseconds; raises ``DeviceError``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """What was opened after a loss. ``replaced``: it is the default device, instead of the one that was asked for."""
+
+    name: str
+    replaced: bool = False
+
+
+@runtime_checkable
+class Reopens(Protocol):
+    """A source or a sink that can be opened again when it was lost, so that the conversation goes on. It keeps this beside
+    `Source` or `Sink`; the loss of any other ends the session."""
+
+    @property
+    def give_up(self) -> float:
+        """Seconds without the device after which the session ends."""
+        ...
+
+    async def reopen(self, *, stand_in: bool) -> Reopened:
+        """Closes what is left of it and opens it again: a sink with the pull and the rate it had. ``stand_in``: where it
+        is not there, the default device will do. Raises ``DeviceError``; the attempt may be cancelled at any time."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@runtime_checkable
+class ReopensSink(Reopens, Protocol):
+    """A sink that can be opened again. (Of a source, the end of ``blocks`` tells that it was lost.)"""
+
+    async def until_lost(self) -> str:
+        """Waits until it is lost and says what was seen of it, such as ``"was lost"``; ``""`` once it was closed."""
+        ...

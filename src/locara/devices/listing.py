@@ -28,7 +28,7 @@ def list_devices() -> list[DeviceInfo]:
     a thread. Raises ``NoDevice`` where no sound library can be loaded.
     """
     if sound_library() == "miniaudio":
-        from locara.devices.soundcard import Miniaudio
+        from locara.devices.miniaudio import Miniaudio
 
         return Miniaudio().devices()
     from locara.devices.portaudio import PortAudio

@@ -18,8 +18,9 @@ from locara.audio import RATE, Samples
 from locara.devices import soundcard
 from locara.devices.choose import DEFAULT, Kind, failure, pick
 from locara.devices.contracts import DeviceInfo
+from locara.devices.library import BUFFER_MS, Running
 from locara.devices.native import alsa_quietly
-from locara.devices.soundcard import BUFFER_MS, BUFFER_SECONDS, SPEAKER_RATE, Running
+from locara.devices.soundcard import BUFFER_SECONDS, SPEAKER_RATE
 from locara.errors import NoDevice
 
 _INVALID_RATE = -9997  # PortAudio's paInvalidSampleRate

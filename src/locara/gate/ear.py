@@ -68,6 +68,10 @@ class Ear:
         """Samples so far."""
         return self._heard
 
+    def device_changed(self) -> None:
+        """Another device is heard, or played on: what was learned of the old one is void."""
+        self._zeros, self.dead = 0, False
+
     def hear(self, block: Samples) -> tuple[Samples, Impression]:
         """The next block as everybody gets it, and what it was like."""
         block, mended = clean(block)

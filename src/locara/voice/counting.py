@@ -6,7 +6,7 @@ import dataclasses
 import statistics
 from dataclasses import dataclass, field
 
-from locara.voice.events import BargeIn, Error, Event, Rejected, Resume, TurnEnd
+from locara.voice.events import BargeIn, DeviceChanged, Error, Event, Rejected, Resume, TurnEnd
 
 
 @dataclass(slots=True)
@@ -20,6 +20,8 @@ class Counters:
     false_alarms: int = 0
     rejected: int = 0
     errors: int = 0
+    device_reopens: int = 0
+    """Times a lost device was opened again, or the default one instead of it."""
     slowest_step: float = 0.0
     """The longest the loop took over one piece of news, in seconds."""
     latencies: list[float] = field(default_factory=list)
@@ -37,6 +39,8 @@ class Counters:
                 self.false_alarms += 1
             case Rejected():
                 self.rejected += 1
+            case DeviceChanged(change="back" | "replaced"):
+                self.device_reopens += 1
             case Error():
                 self.errors += 1
 

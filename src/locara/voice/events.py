@@ -185,11 +185,17 @@ class Rejected(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceChanged(Event):
-    """A device was plugged in, unplugged or replaced."""
+    """Something changed about the microphone (``kind`` ``input``) or the speaker (``output``); the session goes on.
+
+    ``change``: ``lost``; ``back``, opened again; ``replaced`` by the default device; another ``default`` was chosen in the
+    system and is followed; ``sounding`` again after `DeviceSilent`. ``hint``: the same as a sentence, with what to do.
+    """
 
     type: ClassVar[str] = "device-changed"
     device: str
     hint: str
+    kind: str = ""
+    change: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

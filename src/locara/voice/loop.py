@@ -7,6 +7,7 @@ passes the gate; engines and devices are driven, never entered. What an app sees
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import time
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from locara.audio import BLOCK, RATE, Samples, silence
+from locara.devices.choose import Kind
 from locara.devices.contracts import Sink, Source
 from locara.engines.contracts import Announces, Detector, TurnDetector
 from locara.errors import DeviceError, LocaraError
@@ -26,6 +28,7 @@ from locara.voice import moves, turns
 from locara.voice.brain import Brain, Deadlines, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
+from locara.voice.following import Following
 from locara.voice.history import HISTORY_CHARACTERS, Said, Used, as_messages
 from locara.voice.judging import Judging
 from locara.voice.state import SOUNDING, Rules, State, at_rest
@@ -40,9 +43,6 @@ BLOCKS_WAITING = 3000
 
 INBOX = 512
 """Pieces of news that may wait. Whoever has more waits too."""
-
-STALL_SECONDS = 3.0
-"""A source that gives no block for so long is lost: every other deadline counts its samples."""
 
 DEAF_TAIL_SECONDS = 0.25
 """Half duplex: the room's answer to our last word."""
@@ -91,6 +91,9 @@ class Loop:
         self.ended = asyncio.Event()
         self.end_reason = ""
         self.state = State(rules=parts.rules)
+        self.following = Following(
+            parts.source, parts.sink, emit=self.emit, now=lambda: self.now, path_changed=self._path_changed
+        )
         self._brain = parts.brain
         self._judging = None if parts.turn is None else Judging(parts.turn, self.inbox.put)
         self._mouth: Mouth | None = None
@@ -99,7 +102,6 @@ class Loop:
         self._being_said = (-1, 0)  # turn, number of the saying
         self._quiet_since = 0
         self._deaf_until = 0
-        self._told_dead = False
         self._newest_saying = 0
         self._out: deque[Samples] = deque(maxlen=BLOCKS_WAITING)
 
@@ -117,6 +119,8 @@ class Loop:
         self.emit(tell.SessionStart(t=0.0, plan=plan))
         self._spawn(self._run(), "locara-session")
         self._listening = self._spawn(self._listen(), "locara-listen")
+        self._spawn(self._keep_output(), "locara-output")
+        self._spawn(self.following.keep_watch(), "locara-devices")
         for engine in self._brain.engines.values():
             if isinstance(engine, Announces):
                 self._spawn(self._announce(engine), "locara-announce")
@@ -174,48 +178,46 @@ class Loop:
 
     async def _listen(self) -> None:
         """Every block: out what sounds meanwhile, in what was heard."""
-        source, sink = self.parts.source, self.parts.sink
-        blocks = source.blocks()
+        sink = self.parts.sink
         try:
-            while True:
-                async with asyncio.timeout(STALL_SECONDS):
-                    block = await anext(blocks)
-                if not sink.own_clock:
-                    sink.advance()
-                self.ear.deaf = self._must_be_deaf()
-                heard, like = self.ear.hear(block)
-                if self.raw_input.listened_to:
-                    self.raw_input.send(heard)
-                self._told_of_dead_microphone()
-                await self.inbox.put(moves.Heard(like.n, like.probability, like.loud_until))
-        except StopAsyncIteration:
-            await self._lost(f"{source.name} was lost", "plug it in again, or choose another input")
-        except TimeoutError:
-            await self._lost(f"{source.name} gave no sound for {STALL_SECONDS:g} s", "look whether it is still there")
+            async with contextlib.aclosing(self.following.source.blocks()) as blocks:
+                async for block in blocks:
+                    if not sink.own_clock:
+                        sink.advance()
+                    self.ear.deaf = self._must_be_deaf()
+                    heard, like = self.ear.hear(block)
+                    if self.raw_input.listened_to:
+                        self.raw_input.send(heard)
+                    if self.parts.microphone:
+                        self.following.listen_for_zeros(self.ear)
+                    await self.inbox.put(moves.Heard(like.n, like.probability, like.loud_until))
         except LocaraError as error:
-            await self._lost(error.message, error.hint)
+            await self._lost(error, "input")
 
-    async def _lost(self, message: str, hint: str) -> None:
+    async def _keep_output(self) -> None:
+        try:
+            await self.following.sink.keep()
+        except LocaraError as error:
+            await self._lost(error, "output")
+
+    async def _lost(self, error: LocaraError, stage: str) -> None:
         self.emit(
             tell.Error(
-                t=self.now, code=DeviceError.code, message=message, stage="input", fatal=True, hint=hint
+                t=self.now, code=DeviceError.code, message=error.message, stage=stage, fatal=True, hint=error.hint
             )
         )  # fmt: skip
         await self.inbox.put(moves.Stop("device-lost"))
 
+    def _path_changed(self, kind: Kind) -> None:
+        """The microphone (``"input"``) or the speaker is another one, or was opened anew: see `Following`."""
+        self.ear.device_changed()
+
     def _must_be_deaf(self) -> bool:
-        if not self.parts.half_duplex:
+        if not self.parts.half_duplex or self.following.sink.lost:
             return False
         if self.state.assistant in SOUNDING:
             self._deaf_until = self.ear.heard + round(DEAF_TAIL_SECONDS * RATE)
         return self.ear.heard < self._deaf_until
-
-    def _told_of_dead_microphone(self) -> None:
-        if self.parts.microphone and self.ear.dead and not self._told_dead:
-            self._told_dead = True
-            name = self.parts.source.name
-            hint = "is it muted by a switch, or has the operating system not permitted this program to use it?"
-            self.emit(tell.DeviceSilent(t=self.now, device=name, hint=hint))
 
     async def _run(self) -> None:
         """One inbox, one decision, one act."""
@@ -264,6 +266,11 @@ class Loop:
     def _report_progress(self, mouth: Mouth) -> None:
         progress = mouth.progress
         reply = self.state.reply
+        if (
+            reply is not None and self.following.sink.lost
+        ):  # it stands because nobody plays: that is no stall of its own
+            self._decide(moves.Played(reply.id, reply.played, None))
+            return
         if reply is None or progress.reply != reply.id or progress.played == reply.played:
             return
         audible = None

@@ -162,8 +162,8 @@ def played(step: Step, news: Played) -> None:
     reply = step.s.reply
     if reply is None or reply.id != news.reply or not reply.committed:
         return
-    if news.played != reply.played:
-        reply = step.in_reply(played=news.played, moved_at=step.s.now)
+    # Without progress this comes only from an output that is lost: the reply then waits, and has not stalled.
+    reply = step.in_reply(played=news.played, moved_at=step.s.now)
     if news.audible_at is not None:
         _pay(step, reply, news.audible_at)
 
