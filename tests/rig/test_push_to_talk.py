@@ -14,7 +14,7 @@ from locara.voice import Session
 
 from .scenes import LONG, NotingRecogniser, Voices, check_story, during, spoken
 
-KEY_ONLY = {"push_to_talk": True}
+KEY_ONLY = {"attention": "push-to-talk"}
 Acts = Callable[[Session], Awaitable[None]]
 
 

@@ -20,6 +20,7 @@ from locara.testing.scripted import (
     ScriptedRecogniser,
     ScriptedSpeechModel,
     ScriptedVoice,
+    ScriptedWakeWord,
     Spoken,
 )
 
@@ -35,6 +36,7 @@ __all__ = [
     "ScriptedRecogniser",
     "ScriptedSpeechModel",
     "ScriptedVoice",
+    "ScriptedWakeWord",
     "Spoken",
     "VirtualLoop",
     "play",

@@ -13,6 +13,7 @@ from locara.engines.contracts import Detector, Engine, Kind, LanguageModel, Reco
 from locara.errors import ConfigError, EngineMissing
 from locara.voice import evidence
 from locara.voice import tools as tooling
+from locara.voice.attention_setting import Setting, understood
 from locara.voice.brain import Brain, Deadlines
 from locara.voice.conversation import Session
 from locara.voice.loop import Parts
@@ -44,7 +45,9 @@ def session(
     input: str | os.PathLike[str] | Source = "default",  # noqa: A002  the contract names it so
     output: str | os.PathLike[str] | Sink = "default",
     patience: Literal["quick", "normal", "patient"] = "normal",
-    push_to_talk: bool = False,
+    attention: Setting = "open",
+    idle: float | None = None,
+    idle_prompt: str | None = None,
     echo: Literal["auto", "headphones", "half-duplex"] = "auto",
     deadlines: Deadlines | None = None,
     end_with_input: bool = False,
@@ -58,7 +61,11 @@ def session(
     ``input``, ``output``: ``"default"``, a device's name or a part of it, the path of a WAV file, ``"push"`` (see
     ``push_audio``), ``"none"``, or a source or sink object.
     ``patience``: how long a pause may be before the turn is over.
-    ``push_to_talk``: only the key opens a turn.
+    ``attention``: ``"open"``; ``"push-to-talk"``: only the key opens a turn; ``"wake-word"``: voice does, after the word,
+    and for some seconds after an exchange. ``{"mode": "wake-word", "word": "hey jarvis", "follow_up": 8.0}`` says which
+    word and how many seconds; ``threshold`` and ``engine`` are more options.
+    ``idle``: after so many seconds without a sound of either side there is a ``user-idle`` event, and ``idle_prompt``, if
+    there is one, is said: once, until the user speaks again.
     ``echo``: ``"headphones"`` listens while it speaks; ``"half-duplex"`` does not; ``"auto"`` is half-duplex for a
     microphone and a speaker of this machine, because without echo cancellation it would hear itself.
     ``end_with_input``: ends when a recording has ended and everything is said.
@@ -70,7 +77,8 @@ def session(
     if echo not in ("auto", "headphones", "half-duplex"):
         raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones" or "half-duplex"')
     deadlines = deadlines or Deadlines()
-    why: dict[str, str] = {}
+    attending = understood(attention, idle, idle_prompt)
+    why: dict[str, str] = {"wake": attending.why}
     source, own_microphone = _source(input)
     if stt is None and omni is None and own_microphone:
         # The default recogniser remembers how this microphone sounds: its first words are then understood like later ones.
@@ -84,7 +92,14 @@ def session(
             detector=cast(Detector, _engine("vad", vad, why)),
             source=source,
             sink=sink,
-            rules=Rules(patience=evidence.PATIENCE[patience], open_mic=not push_to_talk),
+            rules=Rules(
+                patience=evidence.PATIENCE[patience],
+                open_mic=attending.mode != "push-to-talk",
+                follow_up=attending.follow_up,
+                idle=attending.idle,
+                idle_prompt=attending.idle_prompt,
+            ),
+            wake=attending.wake,
             half_duplex=half_duplex,
             microphone=own_microphone,
             why=why,

@@ -138,7 +138,8 @@ class Session:
 
     @property
     def _stages(self) -> dict[str, Any]:
-        return {"vad": self._parts.detector, **self._parts.brain.engines}
+        wake = {} if self._parts.wake is None else {"wake": self._parts.wake}
+        return {"vad": self._parts.detector, **wake, **self._parts.brain.engines}
 
     async def wait_ended(self) -> str:
         """Waits for the end of the conversation, whoever ends it; returns the reason."""
@@ -223,6 +224,8 @@ class Session:
     def unmute(self) -> Handle:
         """Listens again."""
         self._loop.ear.muted = False
+        if self._phase == "running":
+            self._post(moves.Unmuted())
         return Handle()
 
     @property

@@ -17,10 +17,11 @@ from typing import Any
 
 from locara.audio import BLOCK, RATE, Samples, silence
 from locara.devices.contracts import Sink, Source
-from locara.engines.contracts import Announces, Detector
+from locara.engines.contracts import Announces, Detector, WakeWord
 from locara.errors import DeviceError, LocaraError
 from locara.gate.ear import Ear
 from locara.gate.mouth import Mouth
+from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
 from locara.voice import moves, turns
 from locara.voice.brain import Brain, Deadlines, failure
@@ -59,6 +60,8 @@ class Parts:
     source: Source
     sink: Sink
     rules: Rules = field(default_factory=Rules)
+    wake: WakeWord | None = None
+    """What listens for the wake word; ``rules.wake_word`` is set with it."""
     half_duplex: bool = False
     microphone: bool = False
     """The source is a real microphone, so digital zeros mean that something is wrong with it."""
@@ -87,6 +90,7 @@ class Loop:
         self.end_reason = ""
         self.state = State(rules=parts.rules)
         self._brain = parts.brain
+        self._waking = Waking(parts.wake) if parts.wake is not None else None
         self._mouth: Mouth | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._listening: asyncio.Task[None] | None = None
@@ -103,6 +107,8 @@ class Loop:
         """The output is open and takes samples at ``rate`` hertz."""
         self._mouth = Mouth(rate)
         rules = dataclasses.replace(self.parts.rules, output_rate=rate, words=self._brain.words)
+        if self.parts.wake is not None:
+            rules = dataclasses.replace(rules, wake_word=self.parts.wake.word)  # known for certain once it is loaded
         self.state = dataclasses.replace(self.state, rules=rules)
         self._brain.start(self.inbox.put, rate)
 
@@ -180,12 +186,25 @@ class Loop:
                     self.raw_input.send(heard)
                 self._told_of_dead_microphone()
                 await self.inbox.put(moves.Heard(like.n, like.probability, like.loud_until))
+                if self._waking is not None:
+                    await self._spot(self._waking, block.size)
         except StopAsyncIteration:
             await self._lost(f"{source.name} was lost", "plug it in again, or choose another input")
         except TimeoutError:
             await self._lost(f"{source.name} gave no sound for {STALL_SECONDS:g} s", "look whether it is still there")
         except LocaraError as error:
             await self._lost(error.message, error.hint)
+
+    async def _spot(self, waking: Waking, n: int) -> None:
+        """The newest ``n`` samples, as the decisions hear them, for the wake word."""
+        spotted: Spotted | None = None
+        try:
+            spotted = waking.hear(self.ear.since(self.ear.heard - n)[1])
+        except Exception as error:  # any engine, any fault: told once, and the conversation goes on by key and by text
+            self._waking = None
+            await self.inbox.put(failure(error, "wake"))
+        if spotted is not None:
+            await self.inbox.put(moves.Woken(spotted.word, spotted.ended, spotted.probability))
 
     async def _lost(self, message: str, hint: str) -> None:
         self.emit(

@@ -11,6 +11,7 @@ from enum import Enum
 
 from locara.engines.contracts import ToolCall
 from locara.voice import evidence
+from locara.voice.attention import FOLLOW_UP_SECONDS, Attention, Idle
 from locara.voice.evidence import Patience
 from locara.voice.ledger import ClauseSpan
 from locara.voice.moves import Chunk, Failed, Say, ToolRan
@@ -113,6 +114,14 @@ class Rules:
     patience: Patience = evidence.PATIENCE["normal"]
     open_mic: bool = True
     """Voice opens a turn. False: only the push-to-talk key does."""
+    wake_word: str | None = None
+    """The phrase after which voice opens a turn. None: it always does."""
+    follow_up: float = FOLLOW_UP_SECONDS
+    """Seconds after an exchange in which no wake word is needed."""
+    idle: float | None = None
+    """Seconds without a sound of either side after which the app is told."""
+    idle_prompt: str = ""
+    """What is said then, once."""
     reply_seconds: float = 30.0
     """A decided turn without a first sound for this long has failed."""
     stall_seconds: float = 15.0
@@ -207,6 +216,10 @@ class State:
     sayings: tuple[Say, ...] = ()
     """What the app wants said when the floor is free."""
     ended: bool = False
+    muted: bool = False
+    """The microphone is muted."""
+    attention: Attention = field(default_factory=Attention)
+    idle: Idle = field(default_factory=Idle)
 
 
 def at_rest(state: State) -> bool:
