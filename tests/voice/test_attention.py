@@ -64,10 +64,6 @@ class Talk:
         return [one.event for one in self.effects if isinstance(one, moves.Emit) and isinstance(one.event, kind)]
 
     @property
-    def assistant(self) -> Assistant:
-        return self.state.assistant
-
-    @property
     def attention(self) -> list[tuple[str, str]]:
         return [(one.state, one.reason) for one in self.of(events.AttentionChanged)]
 
@@ -283,9 +279,8 @@ def test_nobody_is_asked_while_something_waits_to_be_said_or_the_session_waits_f
 
 def test_who_begins_to_speak_is_not_asked_whether_they_are_there() -> None:
     talk = Talk(idle=3.0, idle_prompt="Still there?").quiet(3.02)
-    assert talk.assistant is Assistant.PREPARING
     talk.voice(0.1)
-    assert talk.assistant is Assistant.IDLE
+    assert talk.state.assistant is Assistant.IDLE
     assert [one.reason for one in talk.of(events.TurnEnd)] == ["cancelled"]
     assert not [one for one in talk.effects if isinstance(one, moves.Play)]
 
