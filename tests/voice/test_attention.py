@@ -134,7 +134,7 @@ def test_while_it_waits_no_voice_opens_a_turn_and_no_recogniser_hears_anything()
 
 
 def test_the_word_alone_opens_no_turn_and_the_session_attends() -> None:
-    talk = waiting().quiet(1.0).voice(0.8).quiet(0.02).voice(0.08).woken().quiet(2.0)
+    talk = waiting().quiet(1.0).voice(0.8).voice(0.2).woken(0.2).voice(0.12).quiet(2.0)
     assert talk.attention == [("waiting", "started"), ("attentive", "wake-word")]
     assert not talk.of(events.SpeechStart)
 
@@ -173,8 +173,9 @@ def test_after_an_exchange_no_word_is_needed_for_a_while_counted_from_the_end_of
     assert talk.of(events.AttentionChanged)[-1].t == pytest.approx(ended / RATE + 3.0, abs=0.05)
 
 
-def test_a_follow_up_that_begins_in_time_is_heard_to_its_end() -> None:
-    talk = waiting(follow_up=1.0).quiet(1.0).woken().quiet(0.9).voice(5.0)
+@pytest.mark.parametrize("late", [0.5, 0.94, 0.96, 0.98])
+def test_a_follow_up_that_begins_in_time_is_heard_to_its_end(late: float) -> None:
+    talk = waiting(follow_up=1.0).quiet(1.0).woken().quiet(late).voice(5.0)
     assert talk.state.user is User.TALKING
     assert talk.attention[-1][0] == "attentive"
 
