@@ -84,6 +84,21 @@ def test_mute_and_push_to_talk_are_said_in_the_state() -> None:
     assert word(replace(after(a_conversation()), muted=True)) == "speaking, muted"
 
 
+def test_the_word_that_is_waited_for_is_said_in_the_state_and_keys_go_before_it() -> None:
+    waits = on.AttentionChanged(t=0.1, state="waiting", reason="started", word="hey jarvis")
+    view = after([*a_conversation()[:1], waits])
+    assert word(view) == 'say "hey jarvis"'
+    assert word(replace(view, held=True)) == "listening, go on…"
+    assert word(replace(view, muted=True)) == "muted"
+    woken = on.AttentionChanged(t=0.2, state="attentive", reason="wake-word", word="hey jarvis")
+    assert word(view_after(view, woken)) == "listening"
+
+
+def test_a_long_silence_is_one_line() -> None:
+    view = after([on.UserIdle(t=20.0 * count, seconds=20.0 * count, count=count) for count in (1, 2, 3)])
+    assert [plain(text).strip() for text in finished(view)] == ["(quiet for 20 s)"]
+
+
 def test_an_error_is_one_line_and_its_hint() -> None:
     view = view_after(
         View(), on.Error(code="engine-timeout", message="no\nanswer", stage="stt", hint="a smaller model")
@@ -100,6 +115,7 @@ def test_every_event_can_be_shown(kind: type[on.Event]) -> None:
         "plan": {}, "probability": 0.5, "text": "x", "revision": 0, "samples": SAMPLES, "sample_rate": 24_000, "who": "user",
         "reason": "complete", "heard_text": "a", "unheard_text": "b", "heard_ms": 1, "paused_ms": 1, "name": "n",
         "arguments": {"a": 1}, "result": 1, "device": "d", "hint": "h", "code": "c", "message": "m", "stage": "s",
+        "state": "waiting", "word": "w", "seconds": 5.0, "count": 1,
     }  # fmt: skip
     fields = {one: values[one] for one in kind.__dataclass_fields__ if one in values}
     view = view_after(View(), kind(dropped=3, **fields))

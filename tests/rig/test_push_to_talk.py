@@ -15,7 +15,7 @@ from locara.voice.history import UNHEARD
 
 from .scenes import LONG, NotingRecogniser, Voices, check_story, during, first_audible, spoken
 
-KEY_ONLY = {"push_to_talk": True}
+KEY_ONLY = {"attention": "push-to-talk"}
 Acts = Callable[[Session], Awaitable[None]]
 
 

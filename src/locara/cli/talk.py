@@ -45,7 +45,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--omni", metavar="MODEL", help="one end-to-end speech model instead of the three")
     add("--system", metavar="TEXT", help="what the language model is told about itself")
     add("--patience", choices=("quick", "normal", "patient"), default="normal", help="how long you may pause")
-    add("--push-to-talk", action="store_true", help="only the space bar opens the microphone")
+    add(
+        "--attention",
+        choices=("open", "push-to-talk", "wake-word"),
+        help="when you are listened to: always, while the space bar is on, or after the wake word",
+    )
+    add("--push-to-talk", action="store_true", help="short for --attention push-to-talk")
+    add("--wake-word", metavar="WORD", help='the word, "hey jarvis" if left out; it means --attention wake-word')
+    add("--follow-up", metavar="SECONDS", type=float, help="how long no wake word is needed after an exchange")
+    add("--idle", metavar="SECONDS", type=float, help="tell when nobody has made a sound for so long")
+    add("--idle-prompt", metavar="TEXT", help="and say this, once")
     add("--headphones", action="store_true", help="listen while speaking: no speaker sound reaches the microphone")
     add("--json", action="store_true", help="events as lines of JSON on standard output instead of the view")
 
@@ -154,7 +163,9 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
         input=where.input,
         output=where.output,
         patience=options.patience,
-        push_to_talk=options.push_to_talk,
+        attention=_attention(options),
+        idle=options.idle,
+        idle_prompt=options.idle_prompt,
         echo="headphones" if options.headphones else "auto",
         end_with_input=_is_file(where.input),
     )
@@ -182,6 +193,26 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
     if leaving.fatal is not None:
         raise LocaraError(leaving.fatal.message, hint=leaving.fatal.hint)
     return leaving.code
+
+
+def _attention(options: argparse.Namespace) -> Any:
+    from locara.errors import ConfigError
+
+    asked = {"wake_word": "wake-word", "follow_up": "wake-word", "push_to_talk": "push-to-talk"}
+    modes = {mode for name, mode in asked.items() if getattr(options, name) not in (None, False)}
+    if options.attention is not None:
+        modes.add(options.attention)
+    if len(modes) > 1:
+        raise ConfigError(
+            f"--attention cannot be {' and '.join(sorted(modes))} at once",
+            hint="--push-to-talk means push-to-talk; --wake-word and --follow-up mean wake-word",
+        )
+    attention: dict[str, Any] = {"mode": modes.pop() if modes else "open"}
+    if options.wake_word is not None:
+        attention["word"] = options.wake_word
+    if options.follow_up is not None:
+        attention["follow_up"] = options.follow_up
+    return attention
 
 
 def _llm(options: argparse.Namespace) -> dict[str, Any] | str | None:
@@ -232,7 +263,7 @@ async def _converse(
 
 
 def _plan_line(plan: dict[str, dict[str, str]]) -> str:
-    stages = [f"{stage} {facts['model']}" for stage, facts in plan.items() if stage != "vad"]
+    stages = [f"{stage} {facts['model']}" for stage, facts in plan.items() if stage not in ("vad", "wake")]
     why = plan.get("llm", {}).get("why", "")
     return "Locally: " + ", ".join(stages) + (f" ({why})" if why else "")
 

@@ -39,7 +39,8 @@ class Meter:
 @dataclass(frozen=True, slots=True)
 class View:
     """Everything that is shown. ``finished``: lines that wait to be written into the scrollback. ``typing``: the line a
-    person is typing, None when they are not. ``held``: push-to-talk is on. ``asked``: the last turn of the user's."""
+    person is typing, None when they are not. ``held``: push-to-talk is on. ``asked``: the last turn of the user's.
+    ``waits_for``: the wake word, while the session waits for it."""
 
     phase: Phase = "starting"
     user_speaks: bool = False
@@ -52,6 +53,7 @@ class View:
     reply: str = ""
     reply_turn: int | None = None
     asked: int | None = None
+    waits_for: str = ""
     finished: tuple[Line, ...] = ()
 
 
@@ -83,7 +85,9 @@ def word(view: View) -> str:
         return f"{view.phase}, muted" if view.muted else view.phase
     if view.phase in {"starting", "ended"}:
         return view.phase
-    return "muted" if view.muted else "listening, go on…" if view.held else "listening"
+    if view.muted or view.held:
+        return "muted" if view.muted else "listening, go on…"
+    return f'say "{view.waits_for}"' if view.waits_for else "listening"
 
 
 def ledger_line(latency: on.Latency) -> str:
@@ -108,6 +112,14 @@ def reply_done(view: View, *after: tuple[str, Style]) -> View:
 
 def _on_start(view: View, _: on.Event) -> View:
     return replace(view, phase="listening")
+
+
+def _on_attention(view: View, event: on.AttentionChanged) -> View:
+    return replace(view, waits_for=event.word if event.state == "waiting" else "")
+
+
+def _on_idle(view: View, event: on.UserIdle) -> View:
+    return with_lines(view, Line(((f"       (quiet for {event.seconds:.0f} s)", "dim"),))) if event.count == 1 else view
 
 
 def _on_voice(view: View, event: on.Event) -> View:
@@ -202,6 +214,8 @@ def _on_end(view: View, _: on.Event) -> View:
 
 _CHANGES: dict[type[on.Event], Callable[[View, Any], View]] = {
     on.SessionStart: _on_start,
+    on.AttentionChanged: _on_attention,
+    on.UserIdle: _on_idle,
     on.SpeechStart: _on_voice,
     on.SpeechEnd: _on_voice,
     on.PartialTranscript: _on_partial,

@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from locara.audio import Samples
 
-Kind = Literal["vad", "turn", "stt", "llm", "tts", "omni"]
+Kind = Literal["vad", "turn", "wake", "stt", "llm", "tts", "omni"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,38 @@ class TurnDetector(Engine, Protocol):
     async def finished(self, samples: Samples) -> float:
         """How likely the speaker has finished, 0 to 1, in a pause. ``samples`` (16 kHz): the turn's latest sound, at most
         ``seconds`` of it, the pause so far at its end. Runs off the event loop; may be cancelled."""
+        ...
+
+
+# --- wake word --------------------------------------------------------------------------------------------------------
+
+
+class WakeWord(Engine, Protocol):
+    """Listens for one phrase, all the time. Called where it stands, so it must be cheap (microWakeWord: 0.1 ms for
+    30 ms of sound); whoever computes longer does so in a thread of its own and answers None meanwhile."""
+
+    @property
+    def word(self) -> str:
+        """The phrase, as people write it: it is taken off the beginning of what the recogniser understands."""
+        ...
+
+    @property
+    def window(self) -> int:
+        """Samples at 16 kHz that it is given at once."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which on it is the word, 0 to 1."""
+        ...
+
+    @property
+    def lag(self) -> float:
+        """Seconds from the end of the word to the end of the window in which the threshold is usually reached."""
+        ...
+
+    def probability(self, window: Samples) -> float | None:
+        """How likely the word has just been said, after ``window`` and those before it; None: nothing new is known."""
         ...
 
 

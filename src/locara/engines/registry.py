@@ -1,8 +1,8 @@
 """How engines are found: by model name, through entry points, Locara's own and everybody else's by the same door.
 
-A plugin is a package with an entry point in the group ``locara.stt`` (or ``llm``, ``tts``, ``vad``, ``turn``, ``omni``)
-that names a function ``create(model: str, options: Mapping[str, Any])``: it returns an engine, or None if the model is
-not one of its own. ``create.models``, if it has it, lists the names for "did you mean".
+A plugin is a package with an entry point in the group ``locara.stt`` (or ``llm``, ``tts``, ``vad``, ``turn``, ``wake``,
+``omni``) that names a function ``create(model: str, options: Mapping[str, Any])``: it returns an engine, or None if the
+model is not one of its own. ``create.models``, if it has it, lists the names for "did you mean".
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ Create = Callable[[str, Mapping[str, Any]], Engine | None]
 _WORDS: dict[Kind, str] = {
     "vad": "voice activity",
     "turn": "end of turn",
+    "wake": "wake word",
     "stt": "speech to text",
     "llm": "language model",
     "tts": "text to speech",

@@ -21,6 +21,7 @@ from locara.testing.scripted import (
     ScriptedSpeechModel,
     ScriptedTurnDetector,
     ScriptedVoice,
+    ScriptedWakeWord,
     Spoken,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "ScriptedSpeechModel",
     "ScriptedTurnDetector",
     "ScriptedVoice",
+    "ScriptedWakeWord",
     "Spoken",
     "VirtualLoop",
     "play",

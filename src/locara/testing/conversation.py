@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from locara.audio import Samples
-from locara.engines.contracts import Detector, LanguageModel, Message, Recogniser, ToolCall, Voice
+from locara.engines.contracts import Detector, LanguageModel, Message, Recogniser, ToolCall, Voice, WakeWord
 from locara.testing import clock
 from locara.testing.room import Room
 from locara.testing.scripted import (
@@ -18,6 +18,7 @@ from locara.testing.scripted import (
     ScriptedModel,
     ScriptedRecogniser,
     ScriptedVoice,
+    ScriptedWakeWord,
     Spoken,
     speech_like,
 )
@@ -99,6 +100,7 @@ def play(
     llm: LanguageModel | None = None,
     tts: Voice | None = None,
     vad: Detector | None = None,
+    wake: WakeWord | None = None,
     user: Samples | None = None,
     response: Samples | None = None,
     acts: Acts | None = None,
@@ -106,6 +108,7 @@ def play(
 ) -> Result:
     """Plays a conversation in virtual time. Engines left out are scripted with their usual delays.
 
+    ``wake``: what listens for the wake word; the conversation is then in wake-word mode.
     ``user``: real sound instead of tones, at ``RATE``. ``acts``: what an app does meanwhile, with the started session.
     ``charge``: what the work of real engines costs, see `VirtualLoop`; with a number the same run gives the same events.
     """
@@ -128,6 +131,11 @@ def play(
     hearing = stt or ScriptedRecogniser(script)
     if isinstance(hearing, ScriptedRecogniser):
         hearing.began = lambda: room.began or 0.0
+    settings = dict(conversation.settings)
+    if isinstance(wake, ScriptedWakeWord):
+        wake.script = wake.script or tuple(script)
+    if wake is not None:
+        settings["attention"] = {"mode": "wake-word", **settings.get("attention", {}), "engine": wake}
     session = build(
         stt=hearing,
         llm=llm or ScriptedModel(conversation.replies),
@@ -137,7 +145,7 @@ def play(
         output=room.speaker,
         end_with_input=conversation.more is None,
         # Tones have no melody that an end-of-turn model could hear: words and silence decide, if nothing else is asked.
-        **{"turn_detection": "silence", **conversation.settings},
+        **{"turn_detection": "silence", **settings},
     )
     return clock.run(
         _play(session, acts, None if conversation.more is None else last + conversation.more), charge=charge

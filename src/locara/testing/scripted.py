@@ -120,6 +120,57 @@ class Spoken:
     text: str
 
 
+class ScriptedWakeWord:
+    """Notices ``word`` wherever the script says it, ``lag`` seconds after its end, and nowhere else; not what it cannot
+    hear, because the microphone is muted. ``script`` is filled in by `play`. ``given``: samples it has listened to."""
+
+    window = 480
+    threshold = 0.9
+
+    def __init__(
+        self, word: str = "hey jarvis", script: Sequence[Spoken] = (), *, lag: float = 0.13, fault: Fault | None = None
+    ) -> None:
+        self.info = _info("wake word")
+        self.word = word
+        self.script = tuple(script)
+        self.lag = lag
+        self.given = 0
+        self._sounded = 0
+        self._calls = 0
+        self._fault = fault
+        self._faulty = _Faulty(fault)
+
+    async def load(self) -> None:
+        """Ready at once."""
+        await self._faulty.pass_through("load")
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    def probability(self, window: Samples) -> float | None:
+        """1 in the window that reaches ``lag`` seconds past the word, 0 in all others."""
+        fault, self._calls = self._fault, self._calls + 1
+        if fault is not None and fault.where == "probability" and self._calls > fault.call:
+            raise RuntimeError("scripted fault in probability")
+        before, self.given = self.given, self.given + window.size
+        due = (samples_in(end + self.lag) for end in self.ends())
+        if window.any():
+            self._sounded = self.given
+        audible = self.given - self._sounded <= samples_in(self.lag) + 2 * window.size  # not muted, not deaf
+        return 1.0 if audible and any(before < at <= self.given for at in due) else 0.0
+
+    def ends(self) -> list[float]:
+        """Where the word ends, in seconds, each time that it is said; all words of a line take the same time."""
+        wanted = self.word.casefold().split()
+        found = []
+        for line in self.script:
+            words = [word.strip(",.!?").casefold() for word in line.text.split()]
+            for at in range(len(words) - len(wanted) + 1):
+                if words[at : at + len(wanted)] == wanted:
+                    found.append(line.start + (line.end - line.start) * (at + len(wanted)) / len(words))
+        return found
+
+
 class ScriptedRecogniser:
     """Knows what is said when. ``final_delay``: seconds from the end of speech to the settled text."""
 

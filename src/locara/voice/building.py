@@ -22,6 +22,7 @@ from locara.engines.contracts import (
 )
 from locara.errors import ConfigError, EngineMissing
 from locara.voice import tools as tooling
+from locara.voice.attention_setting import Setting, understood
 from locara.voice.brain import Brain, Deadlines
 from locara.voice.conversation import Session
 from locara.voice.endings import PATIENCE
@@ -62,7 +63,9 @@ def session(
     input: str | os.PathLike[str] | Source = "default",  # noqa: A002  the contract names it so
     output: str | os.PathLike[str] | Sink = "default",
     patience: Literal["quick", "normal", "patient"] = "normal",
-    push_to_talk: bool = False,
+    attention: Setting = "open",
+    idle: float | None = None,
+    idle_prompt: str | None = None,
     echo: Literal["auto", "headphones", "half-duplex"] = "auto",
     deadlines: Deadlines | None = None,
     end_with_input: bool = False,
@@ -78,7 +81,11 @@ def session(
     ``input``, ``output``: ``"default"``, a device's name or a part of it, the path of a WAV file, ``"push"`` (see
     ``push_audio``), ``"none"``, or a source or sink object.
     ``patience``: how long a pause may be before the turn is over.
-    ``push_to_talk``: only the key opens a turn.
+    ``attention``: ``"open"``; ``"push-to-talk"``: only the key opens a turn; ``"wake-word"``: voice does, after the word,
+    and for some seconds after an exchange. ``{"mode": "wake-word", "word": "hey jarvis", "follow_up": 8.0}`` says which
+    word and how many seconds; ``threshold`` and ``engine`` are more options.
+    ``idle``: after so many seconds without a sound of either side there is a ``user-idle`` event, and ``idle_prompt``, if
+    there is one, is said: once, until the user speaks again.
     ``echo``: ``"headphones"`` listens while it speaks; ``"half-duplex"`` does not; ``"auto"`` is half-duplex for a
     microphone and a speaker of this machine, because without echo cancellation it would hear itself.
     ``end_with_input``: ends when a recording has ended and everything is said.
@@ -90,7 +97,8 @@ def session(
     if echo not in ("auto", "headphones", "half-duplex"):
         raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones" or "half-duplex"')
     deadlines = deadlines or Deadlines()
-    why: dict[str, str] = {}
+    attending = understood(attention, idle, idle_prompt)
+    why: dict[str, str] = {"wake": attending.why}
     source, own_microphone = _source(input)
     if stt is None and omni is None and own_microphone:
         # The default recogniser remembers how this microphone sounds: its first words are then understood like later ones.
@@ -105,7 +113,14 @@ def session(
             source=source,
             sink=sink,
             turn=_turn_detector(turn_detection, why),
-            rules=Rules(patience=PATIENCE[patience], open_mic=not push_to_talk),
+            rules=Rules(
+                patience=PATIENCE[patience],
+                open_mic=attending.mode != "push-to-talk",
+                follow_up=attending.follow_up,
+                idle=attending.idle,
+                idle_prompt=attending.idle_prompt,
+            ),
+            wake=attending.wake,
             half_duplex=half_duplex,
             microphone=own_microphone,
             why=why,

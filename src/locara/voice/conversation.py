@@ -138,7 +138,7 @@ class Session:
 
     @property
     def _stages(self) -> dict[str, Any]:
-        heard = {"vad": self._parts.detector, "turn": self._parts.turn}
+        heard = {"vad": self._parts.detector, "wake": self._parts.wake, "turn": self._parts.turn}
         return {**{stage: one for stage, one in heard.items() if one is not None}, **self._parts.brain.engines}
 
     async def wait_ended(self) -> str:
@@ -224,6 +224,8 @@ class Session:
     def unmute(self) -> Handle:
         """Listens again."""
         self._loop.ear.muted = False
+        if self._phase == "running":
+            self._post(moves.Unmuted())
         return Handle()
 
     @property

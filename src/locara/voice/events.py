@@ -37,6 +37,32 @@ class SessionStart(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionChanged(Event):
+    """Wake-word mode: from now on the user is listened to (``attentive``), or the session waits for the word
+    (``waiting``), and only the wake-word engine and voice activity get the sound.
+
+    ``reason``, attentive: ``wake-word``, ``user`` (a key, or typed text), ``assistant`` (it speaks unasked).
+    ``reason``, waiting: ``started``, ``follow-up-over``.
+    ``word``: the wake word that was heard, or that is waited for.
+    """
+
+    type: ClassVar[str] = "attention"
+    state: Literal["attentive", "waiting"]
+    reason: str
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserIdle(Event):
+    """Nobody has made a sound for ``seconds``, and nothing is awaited. ``count``: how often this was told since the user
+    last spoke."""
+
+    type: ClassVar[str] = "user-idle"
+    seconds: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechStart(Event):
     """The user's voice begins."""
 
@@ -228,8 +254,8 @@ class SessionEnd(Event):
 
 
 ALL: tuple[type[Event], ...] = (
-    SessionStart, SpeechStart, SpeechEnd, PartialTranscript, FinalTranscript, LlmToken, AudioChunk, TurnEnd, BargeIn,
-    Resume, ToolCalled, ToolResult, Rejected, DeviceChanged, DeviceSilent, Error, SessionEnd,
+    SessionStart, AttentionChanged, UserIdle, SpeechStart, SpeechEnd, PartialTranscript, FinalTranscript, LlmToken,
+    AudioChunk, TurnEnd, BargeIn, Resume, ToolCalled, ToolResult, Rejected, DeviceChanged, DeviceSilent, Error, SessionEnd,
 )  # fmt: skip
 """Every event there is."""
 

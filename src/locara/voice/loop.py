@@ -19,10 +19,11 @@ from typing import Any
 from locara.audio import BLOCK, RATE, Samples, silence
 from locara.devices.choose import Kind
 from locara.devices.contracts import Sink, Source
-from locara.engines.contracts import Announces, Detector, TurnDetector
+from locara.engines.contracts import Announces, Detector, TurnDetector, WakeWord
 from locara.errors import DeviceError, LocaraError
 from locara.gate.ear import Ear
 from locara.gate.mouth import Mouth
+from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
 from locara.voice import moves, turns
 from locara.voice.brain import Brain, Deadlines, failure
@@ -62,6 +63,8 @@ class Parts:
     rules: Rules = field(default_factory=Rules)
     turn: TurnDetector | None = None
     """The end-of-turn model; None: words and silence decide alone."""
+    wake: WakeWord | None = None
+    """What listens for the wake word; ``rules.wake_word`` is set with it."""
     half_duplex: bool = False
     microphone: bool = False
     """The source is a real microphone, so digital zeros mean that something is wrong with it."""
@@ -96,6 +99,7 @@ class Loop:
         )
         self._brain = parts.brain
         self._judging = None if parts.turn is None else Judging(parts.turn, self.inbox.put)
+        self._waking = Waking(parts.wake) if parts.wake is not None else None
         self._mouth: Mouth | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._listening: asyncio.Task[None] | None = None
@@ -111,6 +115,8 @@ class Loop:
         """The output is open and takes samples at ``rate`` hertz."""
         self._mouth = Mouth(rate)
         rules = dataclasses.replace(self.parts.rules, output_rate=rate, words=self._brain.words)
+        if self.parts.wake is not None:
+            rules = dataclasses.replace(rules, wake_word=self.parts.wake.word)  # known for certain once it is loaded
         self.state = dataclasses.replace(self.state, rules=rules)
         self._brain.start(self.inbox.put, rate)
 
@@ -191,8 +197,21 @@ class Loop:
                     if self.parts.microphone:
                         self.following.listen_for_zeros(self.ear)
                     await self.inbox.put(moves.Heard(like.n, like.probability, like.loud_until))
+                    if self._waking is not None:
+                        await self._spot(self._waking, block.size)
         except LocaraError as error:
             await self._lost(error, "input")
+
+    async def _spot(self, waking: Waking, n: int) -> None:
+        """The newest ``n`` samples, as the decisions hear them, for the wake word."""
+        spotted: Spotted | None = None
+        try:
+            spotted = waking.hear(self.ear.since(self.ear.heard - n)[1])
+        except Exception as error:  # any engine, any fault: told once, and the conversation goes on by key and by text
+            self._waking = None
+            await self.inbox.put(failure(error, "wake"))
+        if spotted is not None:
+            await self.inbox.put(moves.Woken(spotted.word, spotted.ended, spotted.probability))
 
     async def _keep_output(self) -> None:
         try:

@@ -167,6 +167,20 @@ class Muted:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmuted:
+    """The microphone hears again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """The wake word was heard. ``ended``: the sample at which it ended, as far as the engine can tell."""
+
+    word: str
+    ended: int
+    probability: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Pressed:
     """Push to talk: the key is down."""
 
@@ -185,7 +199,7 @@ class Stop:
 
 Happened = (
     Heard | Understood | Judged | Told | ClauseReady | Sounded | Wanted | ToolRan | Finished | Failed | Played | Typed | Say
-    | Interrupt | Muted | Pressed | Released | Stop
+    | Interrupt | Muted | Unmuted | Woken | Pressed | Released | Stop
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from locara.engines.contracts import ToolCall
+from locara.voice.attention import FOLLOW_UP_SECONDS, Attention, Idle
 from locara.voice.endings import PATIENCE, Patience
 from locara.voice.ledger import ClauseSpan
 from locara.voice.moves import Chunk, Failed, Say, ToolRan
@@ -112,6 +113,14 @@ class Rules:
     patience: Patience = PATIENCE["normal"]
     open_mic: bool = True
     """Voice opens a turn. False: only the push-to-talk key does."""
+    wake_word: str | None = None
+    """The phrase after which voice opens a turn. None: it always does."""
+    follow_up: float = FOLLOW_UP_SECONDS
+    """Seconds after an exchange in which no wake word is needed."""
+    idle: float | None = None
+    """Seconds without a sound of either side after which the app is told."""
+    idle_prompt: str = ""
+    """What is said then, once."""
     reply_seconds: float = 30.0
     """A decided turn without a first sound for this long has failed."""
     stall_seconds: float = 15.0
@@ -208,6 +217,10 @@ class State:
     sayings: tuple[Say, ...] = ()
     """What the app wants said when the floor is free."""
     ended: bool = False
+    muted: bool = False
+    """The microphone is muted."""
+    attention: Attention = field(default_factory=Attention)
+    idle: Idle = field(default_factory=Idle)
 
 
 def at_rest(state: State) -> bool:

@@ -12,7 +12,7 @@ with side effects.
 from __future__ import annotations
 
 from locara.audio import samples_in
-from locara.voice import endings, events, evidence, overlap, replies
+from locara.voice import attending, endings, events, evidence, overlap, replies
 from locara.voice.moves import (
     ClauseReady,
     Effect,
@@ -66,8 +66,10 @@ def receive(state: State, happened: Happened) -> tuple[State, tuple[Effect, ...]
         return state, ()
     step = Step(state)
     _take_in(step, happened)
+    attending.decide(step, happened)
     if step.s.turn is not None or step.s.reply is not None or step.s.sayings:
         _draw_conclusions(step)
+    attending.follow(step)
     return step.s, tuple(step.effects)
 
 
@@ -135,8 +137,8 @@ def _heard(step: Step, heard: Heard) -> None:
         overlap.duck(step)
     match s.user:
         case User.QUIET:
-            if voice and run >= _ONSET and s.rules.open_mic:
-                _open_turn(step, On.VOICE, began=step.s.now - run)
+            if voice and run >= _ONSET and attending.voice_opens(step.s):
+                _open_turn(step, On.VOICE, began=max(step.s.now - run, s.attention.heard_from))
         case User.TALKING:
             _heard_talking(step, heard)
         case User.PAUSING:
@@ -151,7 +153,7 @@ def _open_turn(step: Step, why: On, *, began: int, held: bool = False) -> None:
     turn = Turn(s.last_turn + 1, began, s.now, held=held, voiced=s.run if s.voice else 0)
     step.set(turn=turn, last_turn=turn.id)
     step.user(why)
-    step.do(Listen(turn.id, max(0, began - _PREROLL)))
+    step.do(Listen(turn.id, max(0 if held else s.attention.heard_from, began - _PREROLL)))
     step.tell(events.SpeechStart, turn.id, probability=s.probability)
 
 
@@ -250,9 +252,10 @@ def _understood(step: Step, got: Understood) -> None:
         return
     if turn.settled and not got.settled:
         return
-    if got.text != turn.text:
-        step.tell(events.PartialTranscript, turn.id, text=got.text, revision=turn.revision)
-    step.in_turn(text=got.text, confidence=got.confidence)
+    text = attending.words_for_us(step.s, got.text)
+    if text != turn.text:
+        step.tell(events.PartialTranscript, turn.id, text=text, revision=turn.revision)
+    step.in_turn(text=text, confidence=got.confidence)
     if got.settled:
         step.in_turn(settled=True, understood_at=step.s.now)
 
