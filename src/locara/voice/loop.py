@@ -104,7 +104,7 @@ class Loop:
         self._mouth = Mouth(rate)
         rules = dataclasses.replace(self.parts.rules, output_rate=rate, words=self._brain.words)
         self.state = dataclasses.replace(self.state, rules=rules)
-        self._brain.start(self.inbox.put, rate)
+        self._brain.start(self.inbox.put, rate, lambda: as_messages(self.history))
 
     def begin(self, plan: dict[str, dict[str, str]]) -> None:
         """Everything is warm and open: listens."""
