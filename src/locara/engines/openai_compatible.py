@@ -63,8 +63,8 @@ class OpenAICompatible:
         self._model = settings.model
         self._client: httpx.AsyncClient | None = None
         self._closed = False
-        # Elsewhere it would cost money, and send away words that the user has not finished.
-        self._reads_ahead = is_loopback(settings.url) if settings.read_ahead is None else settings.read_ahead
+        self.reads_ahead = is_loopback(settings.url) if settings.read_ahead is None else settings.read_ahead
+        """Elsewhere it would cost money, and send away words that the user has not finished."""
         self._numbers = itertools.count(1)
         parts = urlsplit(settings.url)
         self._shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))  # never shows a password
@@ -106,7 +106,7 @@ class OpenAICompatible:
         One token is asked for and thrown away. It costs nothing where it comes from the prompt's own last step, as in
         llama-server; 0 would be clearer, but means "no limit" to some servers and is an error to others.
         """
-        if not self._reads_ahead:
+        if not self.reads_ahead:
             return False
         payload = {**self._prompt(messages, tools), "max_tokens": 1}
         try:
