@@ -36,6 +36,7 @@ ASKED_SECONDS = 0.15
 """From the end of speech to the request, with Silero's hangover; see `HINT_SECONDS`."""
 
 WORDS_A_TOKEN = 0.75
+HEAD = "| tokens | read ahead | first token | user waits, quick | user waits, normal | requests |\n|---|---|---|---|---|---|"
 QUESTION = "could you please tell me how long the slow train to the coast takes on a sunday"
 SOME_WORDS = (
     "the of and to in is was he for it with as his on be at by had not are but from or have an they which one you were "
@@ -120,11 +121,10 @@ async def measure(url: str, histories: list[int], runs: int, speech: float) -> N
     settings = understand(url, {"timeout": 300.0, "gap_timeout": 300.0, "temperature": 0.0, "max_tokens": 4})
     assert settings is not None
     engine = OpenAICompatible(settings)
-    head = "| tokens | read ahead | first token | user waits, quick | user waits, normal | requests |\n|---|---|---|---|---|---|"
     try:
         await engine.load()
         for title, known in (("history not read before", False), ("history read before", True)):
-            print(f"\n{title}\n\n{head}")
+            print(f"\n{title}\n\n{HEAD}")
             for tokens in histories:
                 found: dict[bool, list[Run]] = {False: [], True: []}
                 for number in range(runs):
