@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from locara.audio import BLOCK, RATE, Samples, silence
+from locara.audio import BLOCK, RATE, Samples, pcm16, silence
 from locara.engines import sphinx, sphinx_worker
 from locara.engines.contracts import Transcript
 from locara.engines.espeak import create as create_voice
@@ -190,6 +190,45 @@ def test_quiet_is_judged_against_the_speech_before_it() -> None:
     assert sphinx.is_nothing([-55.0] * 500 + [-10.0] * 2, -20.0)  # a click
     assert not sphinx.is_nothing([-55.0] * 500 + [-30.0] * 5, -20.0)
     assert not sphinx.is_nothing([-55.0] * 500, -40.0)
+
+
+@given(st.floats(-60, 60), st.integers(1, 6000))
+def test_the_level_of_a_stream_is_found_behind_the_mean_it_began_with(offset: float, frames: int) -> None:
+    before = 50.0
+    after = (before * 500 + (before + offset) * frames) / (500 + frames)  # how the library moves its mean
+    assert sphinx_worker.level_offset(f"{before},1", f"{after},1", frames) == pytest.approx(offset, abs=1e-6)
+
+
+class Heard:
+    """A call as the worker gets it, without a pipe."""
+
+    def __init__(self, sound: bytes = b"") -> None:
+        self.payload = sound
+        self.fields: dict[str, Any] = {"cmn": None}
+
+
+def test_an_unknown_microphone_costs_a_second_pass_only_where_it_is_needed(speech: dict[str, Samples]) -> None:
+    """In this process, where the passes of the decoder can be counted."""
+    turns: Any = sphinx_worker.Turns()
+    turns.load(Heard())
+    long = np.concatenate([speech["how are you"], speech["yes please"]])
+    short = speech["yes please"][: int(1.5 * RATE)]
+    for sound, gain, passes in ((long, 1.0, 1), (long, 0.01, 2), (short, 1.0, 2)):
+        counted = 1
+        second = turns._decode_whole
+
+        def count(second: Callable[[], None] = second) -> None:
+            nonlocal counted
+            counted += 1
+            second()
+
+        turns._decode_whole = count
+        turns.begin(Heard())
+        turns.push(Heard(pcm16((gain * sound).astype(np.float32))))
+        text = turns.settle(Heard())["text"]
+        turns._decode_whole = second
+        assert counted == passes, (gain, sound.size)
+        assert text
 
 
 # --- recognising ------------------------------------------------------------------------------------------------------

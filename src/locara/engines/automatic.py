@@ -10,7 +10,16 @@ from dataclasses import replace
 from typing import Any
 
 from locara.engines import local_servers, openai_compatible, responder
-from locara.engines.contracts import Announces, BringsTools, EngineInfo, LanguageModel, Message, Tool, ToolCall
+from locara.engines.contracts import (
+    Announces,
+    BringsTools,
+    EngineInfo,
+    LanguageModel,
+    Message,
+    ReadsAhead,
+    Tool,
+    ToolCall,
+)
 from locara.errors import LocaraError, SessionError
 
 MODELS = ("auto",)
@@ -79,6 +88,10 @@ class Automatic:
         if self._chosen is None:
             raise SessionError("the language model was asked before it was loaded", hint="await load() first")
         return self._chosen.reply(messages, tools)
+
+    async def read(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> bool:
+        """See the model that was chosen; the built-in responder has nothing to read."""
+        return isinstance(self._chosen, ReadsAhead) and await self._chosen.read(messages, tools)
 
     async def announcements(self) -> AsyncIterator[str]:
         """See the model that was chosen; nothing where it never speaks unasked."""

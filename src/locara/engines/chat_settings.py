@@ -13,7 +13,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from locara.errors import ConfigError
 
-_KNOWN = ("url", "model", "api_key", "temperature", "max_tokens", "timeout", "gap_timeout", "load_timeout")
+_KNOWN = (
+    "url", "model", "api_key", "temperature", "max_tokens", "timeout", "gap_timeout", "load_timeout", "read_ahead",
+)  # fmt: skip
 _NO_NAME = ("", "auto", "openai-compatible")
 
 
@@ -29,6 +31,7 @@ class Settings:
     first: float = 20.0
     gap: float = 10.0
     load: float = 120.0
+    read_ahead: bool | None = None
 
 
 def understand(model: str, options: Mapping[str, Any]) -> Settings | None:
@@ -53,6 +56,9 @@ def understand(model: str, options: Mapping[str, Any]) -> Settings | None:
     key = options.get("api_key") or ""
     if not isinstance(key, str) or not key.isascii() or any(char.isspace() or not char.isprintable() for char in key):
         raise ConfigError("llm: api_key has characters no key has", hint="pass the key as one string without spaces")
+    reads = options.get("read_ahead")
+    if reads is not None and not isinstance(reads, bool):
+        raise ConfigError(f"llm: read_ahead={reads!r} is neither true nor false", hint="leave read_ahead out")
     most = _number(options, "max_tokens", None)
     return Settings(
         url=_base(address),
@@ -63,6 +69,7 @@ def understand(model: str, options: Mapping[str, Any]) -> Settings | None:
         first=_number(options, "timeout", 20.0) or 20.0,
         gap=_number(options, "gap_timeout", 10.0) or 10.0,
         load=_number(options, "load_timeout", 120.0) or 120.0,
+        read_ahead=reads,
     )
 
 

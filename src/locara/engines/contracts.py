@@ -210,6 +210,16 @@ class BringsTools(Protocol):
 
 
 @runtime_checkable
+class ReadsAhead(Protocol):
+    """A language model that can read the beginning of a prompt before the reply is asked for (a prefix cache)."""
+
+    async def read(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> bool:
+        """Reads this prompt, so that a `reply` with the same beginning starts sooner. May be cancelled at any time; what
+        was read by then may stay read. Never raises because of the model: False says that nothing was read."""
+        ...
+
+
+@runtime_checkable
 class Announces(Protocol):
     """A language model that sometimes speaks unasked (a timer that rings)."""
 

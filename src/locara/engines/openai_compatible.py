@@ -21,7 +21,7 @@ from locara.engines.chat_wire import Calls, Events, WithoutThoughts, message_jso
 from locara.engines.contracts import EngineInfo, LanguageModel, Message, Tool, ToolCall
 from locara.engines.lane import real_work
 from locara.engines.local_servers import chat_models, is_loopback, model_ids
-from locara.errors import EngineFailed, EngineTimeout, SessionError
+from locara.errors import EngineFailed, EngineTimeout, LocaraError, SessionError
 
 if TYPE_CHECKING:
     import httpx
@@ -47,7 +47,8 @@ def create(model: str, options: Mapping[str, Any]) -> LanguageModel | None:
     None when the name is not for this engine.
 
     ``options``: ``url``, ``model``, ``api_key``, ``temperature``, ``max_tokens``, ``timeout`` (seconds to the first
-    token, 20), ``gap_timeout`` (seconds between tokens, 10), ``load_timeout`` (seconds to load and warm up, 120).
+    token, 20), ``gap_timeout`` (seconds between tokens, 10), ``load_timeout`` (seconds to load and warm up, 120),
+    ``read_ahead`` (read the prompt while the user speaks; without it: only on this machine).
     Raises ``ConfigError`` for an address or option that cannot work.
     """
     settings = understand(model, options)
@@ -62,6 +63,8 @@ class OpenAICompatible:
         self._model = settings.model
         self._client: httpx.AsyncClient | None = None
         self._closed = False
+        self.reads_ahead = is_loopback(settings.url) if settings.read_ahead is None else settings.read_ahead
+        """Elsewhere it would cost money, and send away words that the user has not finished."""
         self._numbers = itertools.count(1)
         parts = urlsplit(settings.url)
         self._shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))  # never shows a password
@@ -97,16 +100,31 @@ class OpenAICompatible:
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await client.aclose()
 
+    async def read(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> bool:
+        """Has the server read this prompt into its prefix cache. See `locara.engines.contracts.ReadsAhead`.
+
+        One token is asked for and thrown away. It costs nothing where it comes from the prompt's own last step, as in
+        llama-server; 0 would be clearer, but means "no limit" to some servers and is an error to others.
+        """
+        if not self.reads_ahead:
+            return False
+        payload = {**self._prompt(messages, tools), "max_tokens": 1}
+        try:
+            async with contextlib.aclosing(self._deltas(payload, self._settings.first)) as deltas:
+                async for _ in deltas:
+                    break
+        except LocaraError:  # the reply will meet the same fault, and is the one to tell it
+            return False
+        return True
+
     async def reply(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> AsyncGenerator[str | ToolCall]:
         """The reply as pieces of text, then the tool calls. Closing the iterator closes the connection.
 
         Raises ``EngineTimeout`` and ``EngineFailed``, both after what has been received so far was yielded.
         """
-        payload: dict[str, Any] = {"messages": [message_json(one) for one in messages]}
+        payload = self._prompt(messages, tools)
         if self._settings.max_tokens is not None:
             payload["max_tokens"] = self._settings.max_tokens
-        if tools:
-            payload["tools"] = [tool_json(one) for one in tools]
         thoughts = WithoutThoughts()
         calls = Calls()
         async with contextlib.aclosing(self._deltas(payload, self._settings.first)) as deltas:
@@ -128,6 +146,14 @@ class OpenAICompatible:
             yield call
 
     # --- one exchange -------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _prompt(messages: Sequence[Message], tools: Sequence[Tool]) -> dict[str, Any]:
+        """What the model reads. To read ahead, it must be the same for a reply, byte for byte."""
+        payload: dict[str, Any] = {"messages": [message_json(one) for one in messages]}
+        if tools:
+            payload["tools"] = [tool_json(one) for one in tools]
+        return payload
 
     async def _try_to_load(self) -> bool:
         """True when one token was generated; False when the server is still loading its weights."""
@@ -262,7 +288,13 @@ class OpenAICompatible:
                 follow_redirects=False,
                 verify=self._settings.url.startswith("https"),  # plain http needs no certificates: 0.1 s saved
                 headers={"Authorization": f"Bearer {key}"} if key else None,
-                limits=httpx.Limits(max_connections=32, keepalive_expiry=_IDLE_SECONDS),
+                limits=httpx.Limits(
+                    max_connections=32,
+                    # llama-server (cpp-httplib) at times drops the connection of a streamed answer when that has ended,
+                    # and the next request on it fails. A new one costs 0.2 ms on loopback.
+                    max_keepalive_connections=0 if is_loopback(self._settings.url) else None,
+                    keepalive_expiry=_IDLE_SECONDS,
+                ),
             )
         return self._client
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from locara.testing.clock import VirtualLoop, run
 from locara.testing.conversation import Conversation, Line, Noise, Result, play
+from locara.testing.reading import ReadingModel
 from locara.testing.room import Room
 from locara.testing.scripted import (
     EnergyDetector,
@@ -31,6 +32,7 @@ __all__ = [
     "Fault",
     "Line",
     "Noise",
+    "ReadingModel",
     "Result",
     "Room",
     "ScriptedModel",

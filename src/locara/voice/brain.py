@@ -6,7 +6,7 @@ themselves are `pipeline` (recogniser, language model, voice) and `omni` (one mo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -64,8 +64,13 @@ class Brain(Protocol):
         """Event type -> how far it can be trusted with these engines."""
         ...
 
-    def start(self, post: Post, output_rate: int) -> None:
-        """From now on there is an inbox and an output of this rate."""
+    @property
+    def counts(self) -> Mapping[str, float]:
+        """What it counted, for the session's metrics."""
+        ...
+
+    def start(self, post: Post, output_rate: int, history: Callable[[], Sequence[Message]]) -> None:
+        """From now on there is an inbox and an output of this rate; ``history`` gives what was said so far."""
         ...
 
     def listen(self, turn: int, at: int, samples: Samples) -> None:

@@ -257,6 +257,7 @@ class Session:
         """Counts and seconds of this session so far."""
         return {
             **self._loop.counters.as_metrics(),
+            **self._parts.brain.counts,
             "seconds_heard": seconds(self._loop.ear.heard),
             "samples_mended": float(self._loop.ear.mended),
             "input_overruns": float(self._parts.source.overruns),

@@ -118,7 +118,7 @@ class Loop:
         if self.parts.wake is not None:
             rules = dataclasses.replace(rules, wake_word=self.parts.wake.word)  # known for certain once it is loaded
         self.state = dataclasses.replace(self.state, rules=rules)
-        self._brain.start(self.inbox.put, rate)
+        self._brain.start(self.inbox.put, rate, lambda: as_messages(self.history))
 
     def begin(self, plan: dict[str, dict[str, str]]) -> None:
         """Everything is warm and open: listens."""

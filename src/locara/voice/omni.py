@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from locara.audio import BLOCK, RATE, Resampler, Samples, clean, silence
@@ -54,7 +54,12 @@ class OmniBrain:
             "error": "exact",
         }
 
-    def start(self, post: Post, output_rate: int) -> None:
+    @property
+    def counts(self) -> Mapping[str, float]:
+        """Nothing."""
+        return {}
+
+    def start(self, post: Post, output_rate: int, history: Callable[[], Sequence[Message]]) -> None:
         """Begins to feed the model."""
         self._post = post
         self._rate = output_rate

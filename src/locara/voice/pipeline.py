@@ -6,7 +6,7 @@ What may live here: which task serves which turn and which reply. The work itsel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -15,7 +15,8 @@ from locara.engines.contracts import BringsTools, Engine, LanguageModel, Message
 from locara.voice import tools as tooling
 from locara.voice.brain import Deadlines, Exactness, Post
 from locara.voice.making import Engines, Making
-from locara.voice.moves import ToolRan
+from locara.voice.moves import Happened, ToolRan, Understood
+from locara.voice.reading_ahead import ReadingAhead
 from locara.voice.recognising import Recognising
 
 
@@ -42,6 +43,7 @@ class PipelineBrain:
         self._making: dict[int, Making] = {}
         self._turn_of: dict[int, int] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._reading: ReadingAhead | None = None
         self._post: Post | None = None
         self._rate = 24_000
 
@@ -64,23 +66,51 @@ class PipelineBrain:
             "error": exact,
         }
 
-    def start(self, post: Post, output_rate: int) -> None:
+    @property
+    def counts(self) -> Mapping[str, float]:
+        """Requests that read the prompt ahead, and the seconds the model spent on them while nobody waited."""
+        reading = self._reading
+        if reading is None:
+            return {"read_ahead": 0.0, "read_ahead_seconds": 0.0}
+        return {"read_ahead": float(reading.requests), "read_ahead_seconds": reading.seconds}
+
+    def start(self, post: Post, output_rate: int, history: Callable[[], Sequence[Message]]) -> None:
         """Where news goes, and at what rate sound is made. The engines are loaded now, so their own tools are known."""
         llm = self._engines.llm
         if isinstance(llm, BringsTools):
             self._engines = replace(self._engines, tools=(*llm.tools, *self._engines.tools))
         self._post = post
         self._rate = output_rate
+        deadline = self._engines.deadlines.first_token
+        self._reading = ReadingAhead(llm, self._engines.tools, self._system, history, deadline=deadline)
+        if self._system or self._engines.tools:
+            self._reading.begins()  # the first turn then finds at least this much read
 
     # --- hearing ------------------------------------------------------------------------------------------------------
 
     def listen(self, turn: int, at: int, samples: Samples) -> None:
         """Begins, or goes on, recognising this turn."""
         if turn not in self._recognising:
-            assert self._post is not None
-            self._recognising[turn] = Recognising(turn, self._stt, self._post, self._engines.deadlines)
+            self._recognising[turn] = Recognising(turn, self._stt, self._overhear, self._engines.deadlines)
             self._keep(self._recognising[turn].task)
+            self._read_ahead()
         self._recognising[turn].push(at, samples)
+
+    def _read_ahead(self, text: str | None = None) -> None:
+        """Not while a reply is made or heard: it would be slowed, and the history is not yet what the next prompt has."""
+        if self._reading is None or self._making:
+            return
+        if text is None:
+            self._reading.begins()
+        else:
+            self._reading.heard(text)
+
+    async def _overhear(self, news: Happened) -> None:
+        """What the recogniser tells passes here on its way to the inbox. A settled text is answered, not read ahead."""
+        if isinstance(news, Understood) and not news.settled:
+            self._read_ahead(news.text)
+        assert self._post is not None
+        await self._post(news)
 
     def hear(self, turn: int, at: int, samples: Samples) -> None:
         """The next block of this turn."""
@@ -107,6 +137,8 @@ class PipelineBrain:
         if verbatim:
             making = Making(reply, self._engines, self._post, self._rate, text=text)
         else:
+            if self._reading is not None:
+                self._reading.asked(text)
             messages = [Message("system", self._system)] if self._system else []
             messages += [*history, Message("user", text)]
             making = Making(reply, self._engines, self._post, self._rate, messages=messages)
@@ -127,6 +159,8 @@ class PipelineBrain:
         self._turn_of.pop(reply, None)
         if making is not None:
             making.task.cancel()
+            if self._recognising:
+                self._read_ahead()  # the user interrupted: the history has just changed
 
     def run_tool(self, reply: int, call: ToolCall) -> None:
         """Runs a tool to its end, even if its reply ends before."""
@@ -151,6 +185,8 @@ class PipelineBrain:
 
     async def close(self) -> None:
         """Ends every task and waits for it."""
+        if self._reading is not None:
+            await self._reading.close()
         tasks = list(self._running)
         for task in tasks:
             task.cancel()
