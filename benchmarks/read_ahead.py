@@ -29,7 +29,7 @@ from locara.engines.chat_settings import understand
 from locara.engines.contracts import Message
 from locara.engines.openai_compatible import OpenAICompatible
 from locara.errors import LocaraError
-from locara.voice.evidence import PATIENCE
+from locara.voice.endings import PATIENCE, silence_needed
 from locara.voice.reading_ahead import ReadingAhead
 
 ASKED_SECONDS = 0.15
@@ -110,7 +110,7 @@ def row(name: str, tokens: int, runs: list[Run]) -> str:
     """A row of the table."""
     cells = [shown([run.first_token for run in runs])]
     for patience in ("quick", "normal"):
-        decision = PATIENCE[patience].finished
+        decision = silence_needed("what time is it", PATIENCE[patience])
         cells.append(shown([max(decision, ASKED_SECONDS + run.first_token) for run in runs]))
     requests = statistics.median(run.requests for run in runs)
     return f"| {tokens} | {name} | {' | '.join(cells)} | {requests:g} |"
