@@ -90,7 +90,7 @@ def recordings(folders: Iterable[Path], *, only: str = "", without: str = "") ->
 def read(path: Path) -> Samples:
     """One channel at 16 kHz."""
     try:
-        import soundfile  # type: ignore[import-untyped]
+        import soundfile
     except ImportError:
         sys.exit("this benchmark reads its recordings with soundfile: pip install soundfile")
     sound, rate = soundfile.read(path, dtype="float32", always_2d=True)

@@ -175,7 +175,7 @@ def _brain(
 
 
 def _turn_detector(stage: Stage, why: dict[str, str]) -> TurnDetector | None:
-    if stage in (None, "silence"):
+    if stage == "silence":
         return None
     return cast(TurnDetector, _engine("turn", stage, why))
 
