@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+
+# A shared machine stands still for half a second now and then: what an example takes says nothing there.
+settings.register_profile("locara", deadline=None)
+settings.load_profile("locara")
 
 if TYPE_CHECKING:
     from tests.devices.sound_server import SoundServer

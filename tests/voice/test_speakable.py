@@ -7,7 +7,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from locara.voice.clauses import Clauses
@@ -328,6 +328,7 @@ MARKS += [
 ]
 
 
+@example([("alpha", ["_", "# "])])
 @given(
     st.lists(st.tuples(st.sampled_from(WORDS), st.lists(st.sampled_from(MARKS), max_size=3)), min_size=1, max_size=12)
 )

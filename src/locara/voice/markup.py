@@ -98,7 +98,7 @@ _KEY = r"(?<![A-Za-z0-9+/=_-])(?=[A-Za-z0-9+/=_-]*\d)[A-Za-z0-9+/=_-]{64,}"  # a
 
 SIGNS = rules(
     (_KEY, ""),
-    (r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t>]*|[-*+•‣◦▪·][ \t]+(?:\[[ xX]\][ \t]*)?)+", ""),  # heading, quotation, list
+    (r"^[ \t_]*(?:#{1,6}[ \t]+|>[ \t>]*|[-*+•‣◦▪·][ \t]+(?:\[[ xX]\][ \t]*)?)+", ""),  # heading, quotation, list
     (r"[ \t]+#{1,6}[ \t]*$", ""),  # a heading closed ##
     (r"^[ \t|:-]*-[ \t|:-]*$|^[ \t]*(?:[*_=~][ \t]*){3,}$", ""),  # a ruled line, also below a table's head
     (r"(?:^|\0)[ \t]*\|[ \t|]*|[ \t]*\|[ \t|]*$", ""),  # a table's row: its sides
