@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from locara.audio import Resampler, clean, silence
-from locara.engines.contracts import LanguageModel, Message, Speech, Tool, ToolCall, Voice
+from locara.engines.contracts import LanguageModel, Message, Tool, ToolCall, Voice, WordMark
 from locara.errors import EngineFailed
 from locara.voice.brain import Deadlines, Post, failure
 from locara.voice.clauses import Clauses
 from locara.voice.history import as_json
 from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Wanted
+from locara.voice.opening import Opening
 from locara.voice.speakable import Speakable, Spoken
 from locara.voice.streams import each
 
@@ -62,6 +63,8 @@ class Making:
         self._text = text
         self._clauses: asyncio.Queue[str | None] = asyncio.Queue(_CLAUSES_WAITING)
         self._results: dict[str, asyncio.Future[Any]] = {}
+        self._opening: Opening | None = Opening(engines.tts.rate)
+        """Of the first clause, as long as that is spoken."""
         self._made = 0.0
         self._played = 0.0
         self._room = asyncio.Event()
@@ -183,15 +186,24 @@ class Making:
         voice, deadlines = self._engines.tts, self._engines.deadlines
         resampler = Resampler(voice.rate, self._rate)
         opens = True
+        opening, self._opening = self._opening or Opening(voice.rate, most=0.0), None
+        marks: tuple[WordMark, ...] = ()
+
+        def words() -> tuple[tuple[int, int], ...]:
+            return _words_in_reply(marks, spoken, start, self._rate / voice.rate, opening.dropped)
+
         stream = voice.speak(spoken.text)
         async for speech in each(stream, first=deadlines.first_sound, then=deadlines.sound):
-            words = _words_in_reply(speech, spoken, start, self._rate / voice.rate)
-            samples = resampler.push(clean(speech.samples)[0])
-            await self._sound(Chunk(samples, opens_at, end, words, opens, False, clause if opens else ""))
-            opens = False
+            samples = opening.of(clean(speech.samples)[0])
+            marks += speech.words
+            if not samples.size:
+                continue  # only the silence before the first sound; its words come with that
+            sound = resampler.push(samples)
+            await self._sound(Chunk(sound, opens_at, end, words(), opens, False, clause if opens else ""))
+            opens, marks = False, ()
             await self._room.wait()
         tail = resampler.push(silence(0), last=True)
-        await self._sound(Chunk(tail, opens_at, end, (), opens, True, clause if opens else ""))
+        await self._sound(Chunk(tail, opens_at, end, words(), opens, True, clause if opens else ""))
 
     async def _sound(self, chunk: Chunk) -> None:
         self._made += chunk.samples.size / self._rate
@@ -199,6 +211,9 @@ class Making:
         await self._post(Sounded(self.reply, chunk))
 
 
-def _words_in_reply(speech: Speech, spoken: Spoken, start: int, ratio: float) -> tuple[tuple[int, int], ...]:
-    """Word marks as (sample of the clause at the output's rate, end of the word in the reply's text)."""
-    return tuple((round(word.at * ratio), start + spoken.original(word.end)) for word in speech.words)
+def _words_in_reply(
+    marks: Sequence[WordMark], spoken: Spoken, start: int, ratio: float, cut: int
+) -> tuple[tuple[int, int], ...]:
+    """Word marks as (sample of the clause at the output's rate, end of the word in the reply's text). ``cut``: samples of
+    the voice that are not played before them."""
+    return tuple((round(max(0, word.at - cut) * ratio), start + spoken.original(word.end)) for word in marks)
