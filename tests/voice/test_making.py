@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from locara.engines.contracts import LanguageModel, Message, Speech, Tool, ToolCall, Voice
+from locara.audio import silence
+from locara.engines.contracts import LanguageModel, Message, Speech, Tool, ToolCall, Voice, WordMark
 from locara.testing import Fault, ScriptedModel, ScriptedVoice, run
 from locara.testing.scripted import tone
 from locara.voice import moves
 from locara.voice.brain import Deadlines
 from locara.voice.making import AHEAD_SECONDS, MAX_TOOL_ROUNDS, Engines, Making
+from locara.voice.opening import KEEP_SECONDS
 
 USER = (Message("user", "hello"),)
 OUT = 24_000
@@ -181,7 +183,23 @@ def test_broken_samples_of_a_voice_are_mended() -> None:
             yield Speech(np.array([np.nan, 3.0], np.float32))
 
     made = make(ScriptedModel(["Yes."]), Quiet())
-    assert made.chunks[2].samples.tolist() == [0.0, 1.0]
+    assert made.chunks[1].samples.tolist() == [0.0, 1.0]
+
+
+def test_words_keep_their_place_when_the_silence_before_the_first_sound_is_cut() -> None:
+    class Hesitating(ScriptedVoice):
+        async def speak(self, text: str) -> AsyncIterator[Speech]:
+            yield Speech(silence(6_000), (WordMark(12_000, 0, 2),))
+            yield Speech(silence(6_000))
+            yield Speech(tone(0.5, OUT), (WordMark(15_000, 3, 5),))
+
+    made = make(ScriptedModel(["It is noon. Then one."]), Hesitating())
+    kept = round(KEEP_SECONDS * OUT)
+    first, second = ([one.words for one in made.chunks if one.start == start] for start in (0, 11))
+    assert first[0] == ((0, 2), (3_000, 5))  # 12_000 samples before the first word were silence
+    assert second[0][0][0] == 12_000  # between clauses nothing is cut
+    sounds = [chunk.samples for chunk in made.chunks if chunk.samples.size]
+    assert abs(sounds[0].size - OUT // 2) <= kept
 
 
 # --- not too far ahead ------------------------------------------------------------------------------------------------

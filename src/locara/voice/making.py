@@ -21,8 +21,9 @@ from locara.voice.history import as_json
 from locara.voice.ledger import ClauseSpan, with_chunk
 from locara.voice.marked import Spoken
 from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Wanted
+from locara.voice.opening import Opening
 from locara.voice.pacing import Pace, plan, word_ends
-from locara.voice.speakable import Speakable
+from locara.voice.speakable import Speakable, Spoken
 from locara.voice.streams import each
 from locara.voice.thinking import Thinking
 
@@ -68,6 +69,8 @@ class Making:
         self._text = text
         self._clauses: asyncio.Queue[str | None] = asyncio.Queue(_CLAUSES_WAITING)
         self._results: dict[str, asyncio.Future[Any]] = {}
+        self._opening: Opening | None = Opening(engines.tts.rate)
+        """Of the first clause, as long as that is spoken."""
         self._made = 0.0
         self._played = 0.0
         self._room = asyncio.Event()
@@ -198,17 +201,22 @@ class Making:
         planned = plan(spoken, clause, start)
         expected = round(pace.seconds(planned.units) * self._rate)
         opens, marked = True, None
+        opening, self._opening = self._opening or Opening(voice.rate, most=0.0), None
+        waiting: tuple[tuple[int, int], ...] = ()
         script: tuple[ClauseSpan, ...] = ()
         stream = voice.speak(spoken.text)
         async for speech in each(stream, first=deadlines.first_sound, then=deadlines.sound):
-            ends = word_ends(speech.words, marked, spoken, clause)
-            words = tuple((round(at * ratio), start + end) for at, end in ends)
+            samples = opening.of(clean(speech.samples)[0])
+            waiting += word_ends(speech.words, marked, spoken, clause)
             marked = speech.words[-1] if speech.words else marked
-            samples = resampler.push(clean(speech.samples)[0])
+            if not samples.size:
+                continue  # only the silence before the first sound; its words come with that
+            words = tuple((round(max(0, at - opening.dropped) * ratio), start + end) for at, end in waiting)
+            sound, waiting = resampler.push(samples), ()
             if opens:
-                chunk = Chunk(samples, opens_at, end, words, True, False, clause, planned.shares, expected)
+                chunk = Chunk(sound, opens_at, end, words, True, False, clause, planned.shares, expected)
             else:
-                chunk = Chunk(samples, opens_at, end, words)
+                chunk = Chunk(sound, opens_at, end, words)
             script = with_chunk(script, chunk)
             await self._sound(chunk)
             opens = False
