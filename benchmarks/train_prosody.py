@@ -34,10 +34,10 @@ from locara.engines.prosody_features import features, ordered
 from locara.engines.prosody_weights import Weights, similarities, standard, write
 
 EXAMPLES = 400
-"""Of the kernel: with 800 nothing is gained, with 200 a point of recall is lost."""
+"""Of the kernel: with 800 recall on orders was the same within its error."""
 
 WIDTH = 1.3
-"""Of the kernel, over the number of features: the best of 0.4, 0.8, 1.3, 1.7 within noise."""
+"""Of the kernel, over the number of features: 0.4 and 0.85 gave 2 to 3 points less recall at 15 % false alarms."""
 
 RIDGE = 0.3
 """Strength of the prior towards "unsure"."""

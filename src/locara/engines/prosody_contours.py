@@ -24,7 +24,7 @@ FRAME_SECONDS = 0.01
 """Between frames: a syllable (about 0.2 s) has 20 of them."""
 
 VOICED = 0.45
-"""Autocorrelation from which a frame is voiced (Boersma's usual value)."""
+"""Autocorrelation from which a frame is voiced (Praat's default)."""
 
 MIN_SECONDS = 0.15
 """Less sound than this has no melody to hear."""
@@ -46,7 +46,7 @@ _PITCH_HZ = 1500.0
 """Pitch is taken from below this: the harmonics of voices are strong there and hiss is not."""
 
 _OCTAVE_COST = 0.02
-"""Taken off per octave of longer lag, so that two periods are not taken for one (Boersma: 0.01 to 0.05)."""
+"""Taken off per octave of longer lag, so that two periods are not taken for one (Praat's default: 0.01)."""
 
 _SPAN_SEMITONES = 14.0
 """Pitch further than this from the turn's median is an error of an octave: it is held here."""

@@ -41,7 +41,7 @@ LONG = 80
 """Frames of the last phrase."""
 
 SYLLABLE_DIP_DB = 3.0
-"""Two peaks of loudness are two syllables if this much lies between them (Mermelstein 1975: 2 dB on a smoother curve)."""
+"""Two peaks of loudness are two syllables if a dip this deep lies between them."""
 
 SYLLABLE_LEVEL_DB = -18.0
 """A vowel is at most this far under the loud parts."""
