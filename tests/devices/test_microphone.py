@@ -170,3 +170,110 @@ def test_a_speaker_gets_as_many_samples_as_it_asks_for(given: int) -> None:
         await sink.close()
 
     asyncio.run(use())
+
+
+def test_counts_are_of_all_openings() -> None:
+    async def use() -> None:
+        card = Card(gaps=3)
+        mic, sink = await opened(card), Speaker(library=card)
+        await sink.open(lambda n: np.zeros(n - 1, dtype=np.float32))
+        card.fill[0](480)
+        assert (mic.overruns, sink.underruns) == (3, 4)
+        blocks: Any = mic.blocks()
+        waiting = asyncio.ensure_future(anext(blocks))
+        await asyncio.sleep(0.01)
+        card.heard[0](np.zeros(6 * RATE, dtype=np.float32))  # more than the ring holds
+        await waiting
+        lost = mic.overruns - 3
+        assert lost == RATE // BLOCK
+        await mic.reopen(stand_in=False)
+        await sink.reopen(stand_in=False)
+        assert (mic.overruns, sink.underruns) == (6 + lost, 7)
+        await blocks.aclose()
+        await mic.close()
+        await sink.close()
+        assert (mic.overruns, sink.underruns) == (6 + lost, 7)
+
+    asyncio.run(use())
+
+
+def test_the_thread_of_a_device_that_hung_disturbs_the_next_one_no_more() -> None:
+    async def use() -> None:
+        card, asked = Card(), list[int]()
+        mic, sink = await opened(card), Speaker(library=card)
+        await sink.open(lambda n: asked.append(n) or np.ones(n, dtype=np.float32))  # type: ignore[func-returns-value]
+        await mic.reopen(stand_in=False)
+        await sink.reopen(stand_in=False)
+        blocks: Any = mic.blocks()
+        waiting = asyncio.ensure_future(anext(blocks))
+        await asyncio.sleep(0.02)
+        card.heard[0](np.full(BLOCK, 0.5, dtype=np.float32))
+        card.heard[1](np.full(BLOCK, 0.25, dtype=np.float32))
+        assert (await waiting)[0] == 0.25
+        assert not card.fill[0](480).any()
+        assert asked == []
+        assert card.fill[1](480).all()
+        await blocks.aclose()
+        await mic.close()
+        await sink.close()
+
+    asyncio.run(use())
+
+
+def test_the_default_device_stands_in_only_where_it_may() -> None:
+    class Without(Card):
+        def devices(self) -> list[DeviceInfo]:
+            return [DeviceInfo("Built-in", "input", True, "x"), DeviceInfo("Loud", "output", True, "x")]
+
+        def capture(self, device: str, heard: Callable[[Samples], None]) -> Running:
+            if device != "default":
+                raise DeviceError(f"there is no {device}")
+            return super().capture(device, heard)
+
+        def playback(self, device: str, rate: int, fill: Callable[[int], Samples]) -> Running:
+            if device != "default":
+                raise DeviceError(f"there is no {device}")
+            return super().playback(device, rate, fill)
+
+    async def use() -> None:
+        for device in (Microphone("headset", library=Without()), Speaker("headset", library=Without())):
+            with pytest.raises(DeviceError, match="there is no headset"):
+                await device.reopen(stand_in=False)
+            reopened = await device.reopen(stand_in=True)
+            assert reopened.replaced
+            assert reopened.name in ("Built-in", "Loud")
+            assert device.name == "headset"
+            await device.close()
+
+    asyncio.run(use())
+
+
+def test_a_speaker_is_lost_when_nobody_pulls_and_keeps_its_rate() -> None:
+    async def use() -> None:
+        card = Card(rate=24_000)
+        sink = Speaker(library=card)
+        sound = tone(2.0, 24_000)
+        given = [0]
+
+        def pull(n: int) -> Samples:
+            given[0] += n
+            return sound[given[0] - n : given[0]]
+
+        await sink.open(pull)
+        watching = asyncio.ensure_future(sink.until_lost())
+        for _ in range(15):  # it is asked for a while
+            card.fill[0](480)
+            await asyncio.sleep(0.02)
+        assert not watching.done()
+        assert await asyncio.wait_for(watching, 5) == "was lost"
+        card.rate = 48_000
+        before = given[0]
+        await sink.reopen(stand_in=False)
+        played = np.concatenate([card.fill[1](960) for _ in range(40)])
+        assert sink.rate == 24_000
+        assert given[0] - before == pytest.approx(40 * 480, abs=200)
+        assert np.abs(np.fft.rfft(played)).argmax() * 48_000 / played.size == pytest.approx(440, abs=2)
+        await sink.close()
+        assert await sink.until_lost() == ""
+
+    asyncio.run(use())
