@@ -23,7 +23,7 @@ from locara.voice.marked import Spoken
 from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Wanted
 from locara.voice.opening import Opening
 from locara.voice.pacing import Pace, plan, word_ends
-from locara.voice.speakable import Speakable, Spoken
+from locara.voice.speakable import Speakable
 from locara.voice.streams import each
 from locara.voice.thinking import Thinking
 
