@@ -7,17 +7,17 @@ that passed, which on a busy machine is longer).
 
 DIR holds ``truth.json`` and the WAV files it names, at 16 kHz: scenes in which an assistant speaks (``ref``) and somebody
 interrupts it, listens aloud ("mm-hm") or makes a noise (``mic``). Each scene is one real session: Silero and pocketsphinx
-are real and pocketsphinx takes the time that it takes, the language model and the voice are scripted. The reply is the scene's
-``ref``, from second 0; it is really lowered, held and stopped, and after an interruption a reply goes on where ``ref`` is
-by then, so that every sound of a scene meets a speaking assistant.
+are real and take the time that they take, the language model and the voice are scripted. The reply is the scene's ``ref``,
+from second 0; it is really lowered, held and stopped, and after an interruption a reply goes on where ``ref`` is by then,
+so that every sound of a scene meets a speaking assistant.
 
 Times are in milliseconds from the first sample of the sound, as ``truth.json`` has it:
   duck      until the output is below half of what it would have been, measured in the recording of the output
   silence   until the last audible sample of it (above -60 dBFS), or until it was held or stopped if it paused by itself
   barge-in  until the event: the floor is the user's
   resume    from the end of a noise to the ``resume`` event
-An interruption is *yielded* if the barge-in comes within 2 s; a backchannel *survived* without a barge-in within 1 s (tau-voice's
-windows), or without any until the next sound ("for good"); a noise without any.
+An interruption is *yielded* if the barge-in comes within 2 s; a backchannel *survived* without a barge-in within 1 s (the
+windows of tau-voice), or without any until the next sound ("for good"); a noise without any.
 Beside it, on the same sound: a timer on Silero at 0.5, which stops after N seconds of speech and never comes back.
 """
 
@@ -35,12 +35,12 @@ from typing import Any
 
 import numpy as np
 
-from locara.audio import BLOCK, RATE, Samples
+from locara.audio import RATE, Samples
 from locara.devices.wav import read_wav
 from locara.engines import registry
 from locara.engines.contracts import EngineInfo, Speech
 from locara.testing import Conversation, Result, ScriptedModel, play
-from locara.voice import Session
+from locara.voice import Session, events
 
 FAMILIES = ("bargein_headset", "bargein_short", "backchannel_headset", "noise_headset")
 YIELD_WITHIN, SURVIVE_WITHIN = 2.0, 1.0
@@ -212,8 +212,10 @@ def _look(sound: Sound, until: float, result: Result, states: Sequence[tuple[flo
     sound.barge_in = None if barge is None else barge - sound.start
     sound.resume = resumed[-1] - sound.end if resumed else None
     sound.lowered = any(state in ("ducked", "held") for t, state in states if sound.start <= t < until)
-    sound.texts = [(round(one.t - sound.start, 2), one.text) for one in mine if one.type == "partial-transcript"]
-    sound.reason = ",".join(one.reason for one in mine if one.type == "rejected")
+    sound.texts = [
+        (round(one.t - sound.start, 2), one.text) for one in mine if isinstance(one, events.PartialTranscript)
+    ]
+    sound.reason = ",".join(one.reason for one in mine if isinstance(one, events.Rejected))
     stands = [t for t, state in states if sound.start <= t < until and state in ("held", "idle")]
     if barge is not None and stands:
         begin, end = (round(t * result.output_rate) for t in (sound.start, barge + 0.1))
@@ -242,12 +244,13 @@ def _duck(sound: Sound, result: Result, reply: Samples) -> float | None:
     return None
 
 
-def _power(samples: Samples, step: int) -> np.ndarray:
+def _power(samples: Samples, step: int) -> Samples:
     whole = samples.size // step
-    return np.mean(samples[: whole * step].reshape(whole, step) ** 2, axis=1)
+    power: Samples = np.mean(samples[: whole * step].reshape(whole, step) ** 2, axis=1, dtype=np.float32)
+    return power
 
 
-def _first(power: np.ndarray) -> int:
+def _first(power: Samples) -> int:
     loud = np.flatnonzero(power > 1e-5)
     return int(loud[0]) if loud.size else 0
 

@@ -144,7 +144,9 @@ def _heard(step: Step, heard: Heard) -> None:
 
 def _open_turn(step: Step, why: On, *, began: int, held: bool = False) -> None:
     s = step.s
-    turn = Turn(s.last_turn + 1, began, s.now, held=held, voiced=s.run if s.voice else 0)
+    over_reply, over_at = overlap.position(s, began)
+    voiced = s.run if s.voice else 0
+    turn = Turn(s.last_turn + 1, began, s.now, held=held, voiced=voiced, over_reply=over_reply, over_at=over_at)
     step.set(turn=turn, last_turn=turn.id)
     step.user(why)
     step.do(Listen(turn.id, max(0, began - _PREROLL)))
@@ -246,7 +248,7 @@ def _understood(step: Step, got: Understood) -> None:
         return
     if got.text != turn.text:
         step.tell(events.PartialTranscript, turn.id, text=got.text, revision=turn.revision)
-    step.in_turn(text=got.text, confidence=got.confidence)
+    step.in_turn(text=got.text, confidence=got.confidence, guess=got.text or turn.guess)
     if got.settled:
         step.in_turn(settled=True, understood_at=step.s.now)
 
@@ -261,6 +263,11 @@ def _consider(step: Step) -> None:
             replies.drop_unheard(step)
             if s.user is User.YIELDED or s.now - turn.speech_end >= _WORDLESS:
                 overlap.dismiss(step, "no-words")
+            return
+        reason = overlap.why_not_said(step, turn)
+        if reason is not None:
+            replies.drop_unheard(step)
+            overlap.dismiss(step, reason)
             return
         _prepare(step, turn)
     if s.user is User.PAUSING:
