@@ -33,6 +33,8 @@ def _ours(text: str = TEXT) -> tuple[Sounding, ...]:
         ("what time is it", 1.8, 2.2, False),
         ("platform two really", 3.9, 4.3, False),  # they had to hear it first
         ("", 1.8, 2.2, False),
+        ("my", 2.4, 2.7, False),  # near to "nine", but so is much
+        ("nine", 2.4, 2.7, True),
         ("wait the coast is what i want", 1.5, 1.9, False),
     ],
 )

@@ -33,6 +33,9 @@ ALIKE = 0.6
 SHARE = 0.6
 """So much of what was recognised, by letters, must be ours. Recognisers get a third of the words of an echo wrong."""
 
+LETTERS = 5
+"""A shorter text must have a word of ours letter for letter: "no" is too near to too much."""
+
 COVERED = 0.5
 """So much of what we said just then must be in what was recognised."""
 
@@ -89,6 +92,8 @@ def is_echo(heard: str, ours: Sequence[Sounding], onset: float, until: float) ->
     pairs = aligned(words, [one.word for one in near])
     matched_heard = {i for i, _ in pairs}
     matched_ours = {near[j] for _, j in pairs}
+    if _letters(words) < LETTERS and not any(words[i] == near[j].word for i, j in pairs):
+        return False
     share = _letters(words[i] for i in matched_heard) / _letters(words)
     # What sounded for a part only of that time may be missing: the first and the last word are cut through.
     whole = [one for one in now if one.start >= onset - DELAY_SECONDS and one.end <= until] or now
@@ -139,7 +144,7 @@ def likeness(one: str, other: str) -> float:
     return 1.0 - _distance(a, b) / max(len(a), len(b))
 
 
-_SHORT = 3  # sounds
+_SHORT = 2  # sounds
 _MERGED = (("ph", "f"), ("ght", "t"), ("ck", "k"), ("qu", "kw"), ("x", "ks"), ("wr", "r"), ("kn", "n"), ("sh", "s"),
            ("ch", "s"), ("th", "t"))  # fmt: skip
 _ONE = str.maketrans({"c": "k", "g": "k", "z": "s", "j": "s", "v": "f", "d": "t", "b": "p", "'": None, "h": None, "w": None,

@@ -147,9 +147,12 @@ HOLD_SECONDS = 0.25
 """Voice this long stops the lowered reply where it stands: whoever still talks probably means it."""
 
 SENTENCE_SECONDS = 0.5
-"""Voice this long is hardly a lone "mm-hm" (0.06 to 0.48 s of voice in 10 real ones) and all our single names are longer
-(0.54 s and more). So from here on words count that a recogniser only guesses at; before, a murmur is often two wrong
-words, and waiting costs nothing that can be heard: the reply already stands still."""
+"""Voice this long is hardly a lone "mm-hm" (0.06 to 0.48 s of voice in 10 real ones), and all our single names are longer
+(0.54 s and more). From here on it is enough that the recogniser found any word, however unsure."""
+
+GUESSED_SECONDS = 0.7
+"""From here on two words count that a recogniser only guesses at. Before, a murmur is often two wrong ones; to wait costs
+nothing that can be heard, because the reply already stands still."""
 
 TAKE_SECONDS = 0.9
 """Voice this long takes the floor even before words are known; backchannels in real meetings last 0.2 to 0.85 s."""
@@ -157,9 +160,9 @@ TAKE_SECONDS = 0.9
 AGREEING_SECONDS = 1.4
 """The same if every word so far only agrees ("uh-huh yeah right okay")."""
 
-SURE = 0.2
+SURE = 0.16
 """Confidence (0 to 1) from which one word takes the floor though the voice was shorter than a name. pocketsphinx: 0.13 to
-0.15 for what it made of real backchannels, 0.21 to 0.42 for most digits it got right."""
+0.15 for what it made of real backchannels, 0.18 to 0.42 for most digits it got right."""
 
 CONTINUED_SECONDS = 0.6
 """A voice that begins when this little of the reply was heard goes on with what it was saying: we answered into a pause.
@@ -197,7 +200,10 @@ _AGREEMENTS = tuple(
     )
 )  # fmt: skip
 """Said while listening, though each has a word that alone would mean something else."""
-_COMMANDS = frozenset("stop wait no nope hold pause quiet enough cancel shut hey listen sorry actually but".split())
+_COMMANDS = frozenset("stop wait no cancel quiet enough shut".split())
+"""These take the floor as soon as a recogniser only guesses at them."""
+_OBJECTIONS = frozenset("nope hold pause hey listen sorry actually but".split())
+"""And these once it is sure of the text, however short: "but" and "hey" are also what it guesses at in a murmur."""
 _FAINT = frozenset(
     """a an the it is its it's if of in on at to or and as so i'm he she they them then than there that this her him his
     they've they'd he's she's i'd i'll be been was are were am has had with for by you we our an' hello""".split()
@@ -238,16 +244,18 @@ def floor(
     """
     words = words_of(text)
     telling = telling_words(words)
-    if any(word in _COMMANDS for word in telling):
+    if any(word in _COMMANDS or (settled and word in _OBJECTIONS) for word in telling):
         return Floor.TAKEN
     long = voiced >= SENTENCE_SECONDS
-    if continued and (long or (words and voiced >= HOLD_SECONDS and not all(word in _MURMURS for word in words))):
+    if continued and voiced >= HOLD_SECONDS and any(word not in _MURMURS for word in words):
         return Floor.TAKEN
     if asked and settled and any(word in _ANSWERS for word in words):
         return Floor.TAKEN
     if settled and _tells(telling, long=long, confidence=confidence):
         return Floor.TAKEN
-    if (long and len(telling) >= 2) or voiced >= (AGREEING_SECONDS if words and not telling else TAKE_SECONDS):
+    if (voiced >= GUESSED_SECONDS and len(telling) >= 2) or voiced >= (
+        AGREEING_SECONDS if words and not telling else TAKE_SECONDS
+    ):
         return Floor.TAKEN
     return _after_the_voice(silence, long, words or words_of(guess), settled)
 

@@ -51,7 +51,7 @@ def _judge(step: Step) -> None:
         confidence=turn.confidence,
         guess="" if reason else turn.guess,
         asked=_asked(step),
-        continued=_continued(step, turn),
+        continued=reason is None and _continued(step, turn),
     )
     if verdict is Floor.OPEN and s.assistant in SOUNDING and s.now - s.overlap_at >= _HELD:
         verdict = Floor.TAKEN if s.voice else Floor.KEPT
