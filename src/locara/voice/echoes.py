@@ -20,8 +20,10 @@ DELAY_SECONDS = 0.4
 """An echo reaches the recogniser at most this much later than the output was told to play: 0.02 to 0.25 s for the devices
 and rooms in our recordings, and the start of voice activity. People need longer to repeat what they heard."""
 
-BEFORE_SECONDS = 0.4
-"""The recogniser is also given sound from before the onset of voice: `evidence.PREROLL_SECONDS`, and a word's beginning."""
+_DELAYS = tuple(DELAY_SECONDS * step / 4 for step in range(5))
+
+AROUND_SECONDS = 0.4
+"""The recogniser is also given sound from before the onset of voice (`evidence.PREROLL_SECONDS`) and from after its end."""
 
 AFTER_SECONDS = 0.8
 """Voice that goes on this long after the output stood still is no echo of it: the delay, the decay of a room, and the
@@ -32,9 +34,6 @@ ALIKE = 0.6
 
 SHARE = 0.6
 """So much of what was recognised, by letters, must be ours. Recognisers get a third of the words of an echo wrong."""
-
-LETTERS = 5
-"""A shorter text must have a word of ours letter for letter: "no" is too near to too much."""
 
 COVERED = 0.5
 """So much of what we said just then must be in what was recognised."""
@@ -82,23 +81,26 @@ def _of_clause(text: str, span: ClauseSpan, rate: int) -> list[Sounding]:
 
 
 def is_echo(heard: str, ours: Sequence[Sounding], onset: float, until: float) -> bool:
-    """Whether ``heard`` is our own voice. ``onset``, ``until``: from where to where in the reply's seconds the output was
-    while there was voice. ``ours``: at least the words from ``BEFORE_SECONDS + DELAY_SECONDS`` before ``onset`` on."""
+    """Whether ``heard`` is our own voice. There was voice while the output was from ``onset`` to ``until``, in seconds of
+    the reply (beyond its end if it had ended). ``ours``: what had sounded by then, at least from ``DELAY_SECONDS +
+    AROUND_SECONDS`` before ``onset`` on. How late the echo came is not known, so each delay is tried."""
     words = words_of(heard)
-    now = [one for one in ours if one.end > onset - DELAY_SECONDS and one.start < until]
-    near = [one for one in ours if one.end > onset - DELAY_SECONDS - BEFORE_SECONDS and one.start < until]
-    if not words or not now:
-        return False
+    return bool(words) and any(_repeats(words, ours, onset - delay, until - delay) for delay in _DELAYS)
+
+
+def _repeats(words: Sequence[str], ours: Sequence[Sounding], first: float, last: float) -> bool:
+    """Whether ``words`` are what sounded from ``first`` to ``last``."""
+    now = [one for one in ours if one.end > first and one.start < last + AROUND_SECONDS]
+    # What sounded for a part only of the voice may be missing: the first and the last word are cut through.
+    whole = [one for one in now if one.start >= first and one.end <= last]
+    near = [one for one in ours if one.end > first - AROUND_SECONDS and one.start < last + AROUND_SECONDS]
+    near = near if whole else now
     pairs = aligned(words, [one.word for one in near])
-    matched_heard = {i for i, _ in pairs}
-    matched_ours = {near[j] for _, j in pairs}
-    if _letters(words) < LETTERS and not any(words[i] == near[j].word for i, j in pairs):
-        return False
-    share = _letters(words[i] for i in matched_heard) / _letters(words)
-    # What sounded for a part only of that time may be missing: the first and the last word are cut through.
-    whole = [one for one in now if one.start >= onset - DELAY_SECONDS and one.end <= until] or now
-    covered = _letters(one.word for one in whole if one in matched_ours) / _letters(one.word for one in whole)
-    return share >= SHARE and covered >= COVERED
+    if not any(words[i] == near[j].word for i, j in pairs):
+        return False  # nothing is ours letter for letter: a few sounds alike are found in any two texts
+    share = _letters(words[i] for i in {i for i, _ in pairs}) / _letters(words)
+    covered = _letters(near[j].word for j in {j for _, j in pairs} if near[j] in whole)
+    return share >= SHARE and covered >= COVERED * _letters(one.word for one in whole)
 
 
 def _letters(words: Iterable[str]) -> int:

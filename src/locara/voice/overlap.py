@@ -103,13 +103,12 @@ def _is_echo(s: State, turn: Turn) -> bool:
     if reply is None or not turn.text:
         return False
     rate = s.rules.output_rate
-    onset = turn.over_at / rate
-    until = min(onset + max(turn.voiced, turn.speech_end - turn.began) / RATE, max(reply.played / rate, onset))
-    if turn.voiced / RATE > max(0.0, until - onset) + echoes.AFTER_SECONDS:
+    onset, played = turn.over_at / rate, reply.played / rate
+    until = onset + max(turn.voiced, turn.speech_end - turn.began) / RATE
+    if until > max(onset, played) + echoes.AFTER_SECONDS:
         return False  # it went on when nothing of ours was in the room any more
-    start = onset - echoes.DELAY_SECONDS - echoes.BEFORE_SECONDS
-    ours = echoes.sounding(reply.text, reply.script, rate, start, until)
-    return echoes.is_echo(turn.text, ours, onset, until)
+    start, end = onset - echoes.DELAY_SECONDS - echoes.AROUND_SECONDS, min(until + echoes.AROUND_SECONDS, played)
+    return echoes.is_echo(turn.text, echoes.sounding(reply.text, reply.script, rate, start, end), onset, until)
 
 
 def taken(step: Step) -> None:
