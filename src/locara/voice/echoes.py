@@ -32,6 +32,9 @@ hangover of voice activity."""
 ALIKE = 0.6
 """Words whose sounds are this alike (1: the same) are taken for one word misheard."""
 
+SURELY_ALIKE, LONG_LETTERS = 0.8, 5
+"""At least one word must be ours letter for letter, or have so many letters and be this alike ("produce", "produced")."""
+
 SHARE = 0.6
 """So much of what was recognised, by letters, must be ours. Recognisers get a third of the words of an echo wrong."""
 
@@ -96,11 +99,15 @@ def _repeats(words: Sequence[str], ours: Sequence[Sounding], first: float, last:
     near = [one for one in ours if one.end > first - AROUND_SECONDS and one.start < last + AROUND_SECONDS]
     near = near if whole else now
     pairs = aligned(words, [one.word for one in near])
-    if not any(words[i] == near[j].word for i, j in pairs):
-        return False  # nothing is ours letter for letter: a few sounds alike are found in any two texts
+    if not any(_certain(words[i], near[j].word) for i, j in pairs):
+        return False  # nothing is surely ours: a few sounds alike are found in any two texts
     share = _letters(words[i] for i in {i for i, _ in pairs}) / _letters(words)
     covered = _letters(near[j].word for j in {j for _, j in pairs} if near[j] in whole)
     return share >= SHARE and covered >= COVERED * _letters(one.word for one in whole)
+
+
+def _certain(heard: str, ours: str) -> bool:
+    return heard == ours or (min(len(heard), len(ours)) >= LONG_LETTERS and likeness(heard, ours) >= SURELY_ALIKE)
 
 
 def _letters(words: Iterable[str]) -> int:

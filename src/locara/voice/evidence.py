@@ -150,7 +150,7 @@ SENTENCE_SECONDS = 0.5
 """Voice this long is hardly a lone "mm-hm" (0.06 to 0.48 s of voice in 10 real ones), and all our single names are longer
 (0.54 s and more). From here on it is enough that the recogniser found any word, however unsure."""
 
-GUESSED_SECONDS = 0.7
+GUESSED_SECONDS = 0.6
 """From here on two words count that a recogniser only guesses at. Before, a murmur is often two wrong ones; to wait costs
 nothing that can be heard, because the reply already stands still."""
 

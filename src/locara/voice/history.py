@@ -34,7 +34,7 @@ class Used:
     result: Any
 
 
-def as_messages(history: list[Said | Used]) -> list[Message]:
+def as_messages(history: Sequence[Said | Used]) -> list[Message]:
     """The conversation so far as chat messages, in the order in which it happened."""
     messages: list[Message] = []
     for entry in history:
