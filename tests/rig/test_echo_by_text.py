@@ -13,6 +13,7 @@ from locara.engines.contracts import Transcript
 from locara.testing import Conversation, Line, ScriptedModel, ScriptedRecogniser, Spoken, play
 from locara.testing.scripted import _ScriptedRecognition
 from locara.voice import Session
+from locara.voice.history import INTERRUPTED
 
 from .scenes import LONG, check_story
 
@@ -94,8 +95,8 @@ def test_the_user_is_heard_through_our_own_voice() -> None:
     assert ends[0] == "interrupted"
 
 
-def test_who_goes_on_speaking_into_our_answer_is_answered_once_for_both() -> None:
-    """We answered into a pause; the reply gives way with the first word, and the model gets both parts as one request."""
+def test_who_goes_on_speaking_into_our_answer_has_the_floor_and_the_model_gets_both_parts() -> None:
+    """We answered into a pause; the reply gives way with the first word."""
     begins = play(Conversation([ASKS], replies=[LONG])).of("audio-chunk")[0].t
     model = ScriptedModel([LONG, "A large one then."])
     more = Line(begins + 0.15, "and a large one of those please")
@@ -107,10 +108,9 @@ def test_who_goes_on_speaking_into_our_answer_is_answered_once_for_both() -> Non
     assert result.texts("final-transcript") == ["tell me all about it", more.text]
     said = [(one.role, one.content) for one in model.asked[-1] if one.role != "system"]
     if barge.heard_text:
-        assert [role for role, _ in said] == ["user", "assistant", "user"]
-        assert said[1][1].startswith(barge.heard_text)
-    else:
-        assert said == [("user", f"tell me all about it {more.text}")]
+        assert said[1] == ("assistant", barge.heard_text + INTERRUPTED)
+    assert [content for role, content in said if role == "user"] == ["tell me all about it", more.text]
+    assert len(said) == 2 + bool(barge.heard_text), "what was not heard was not said"
 
 
 def test_a_murmur_at_the_beginning_of_a_reply_does_not_stop_it() -> None:

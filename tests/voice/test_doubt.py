@@ -32,10 +32,14 @@ def test_nobody_says_more_than_there_is_time_for(text: str, voiced: float, why: 
     [
         ("thank you. thank you. thank you.", 0.5, "hallucination"),
         ("thank you thank you thank you", 1.6, None),  # people do say that
-        ("so and so and so and so and so", 3.0, "hallucination"),
+        ("so and so and so and so and so", 1.0, "hallucination"),
+        ("so and so and so and so and so", 3.0, None),
         ("come on come on come on", 1.2, None),
         ("no no no no no", 1.2, None),
-        ("the the the the the the the the the", 2.0, "hallucination"),
+        ("the the the the the the the the the", 1.0, "hallucination"),
+        ("the the the the the the the the the", 3.0, None),
+        ("well " * 200, 130.0, None),
+        ("well " * 200, 2.0, "no-speech"),
         ("zero zero one zero zero one", 2.5, None),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from locara.engines.contracts import Message, ToolCall
-from locara.voice.history import INTERRUPTED, Said, Used, as_messages, asked
+from locara.voice.history import INTERRUPTED, Said, Used, as_messages
 
 
 def test_what_was_said_becomes_messages_in_its_order() -> None:
@@ -35,18 +35,6 @@ def test_an_interrupted_reply_says_so_and_does_not_tell_what_was_never_heard() -
     [message] = as_messages([Said(0, "assistant", "It is", interrupted=True, unheard="noon")])
     assert message == Message("assistant", "It is" + INTERRUPTED)
     assert "noon" not in message.content
-
-
-def test_who_goes_on_after_a_pause_has_said_one_thing() -> None:
-    """Whatever was about to be answered in between and was not heard."""
-    history = [Said(0, "user", "Set a timer."), Said(1, "user", "For ten minutes."), Said(1, "assistant", "Done.")]
-    assert as_messages(history) == [
-        Message("user", "Set a timer. For ten minutes."),
-        Message("assistant", "Done."),
-    ]
-    assert asked(as_messages(history[:1]), "For an hour.") == [Message("user", "Set a timer. For an hour.")]
-    assert asked(as_messages(history), "Thanks.")[-2:] == [Message("assistant", "Done."), Message("user", "Thanks.")]
-    assert asked([], "") == []
 
 
 def test_a_turn_without_words_is_no_message() -> None:

@@ -20,14 +20,11 @@ UNSEEN_SECONDS = 0.3
 NEVER_FEWER = 3
 """Syllables that are always believed, however short the voice: quiet words are seen by voice activity for a moment only."""
 
-LOOP_TIMES = 4
-"""A phrase of two words or more said this often in a row, and nothing else, is a decoder going round in circles."""
+LOOP_TIMES, LOOP_WORD_TIMES = 3, 6
+"""How often a phrase of two words or more, or one word, is said in a row to be a loop, if nothing else is said."""
 
-LOOP_WORD_TIMES = 9
-"""The same for one word: people do say "no no no no no", and dictate "zero zero zero zero"."""
-
-LOOP_SYLLABLES_PER_SECOND = 6.0
-"""A phrase said three times is believed up to this rate: repeating oneself for emphasis is slow."""
+LOOP_SYLLABLES_PER_SECOND = 5.5
+"""... and faster than this: repeating oneself for emphasis is slow, a decoder that goes round in circles is not."""
 
 UNSURE = 0.4
 """Below this confidence (0 to 1) a phrase that engines are known to invent is not believed."""
@@ -64,13 +61,11 @@ def doubt(text: str, *, voiced: float, confidence: float | None = None) -> str |
     if said > max(NEVER_FEWER, SYLLABLES_PER_SECOND * (voiced + UNSEEN_SECONDS)):
         return "no-speech"
     times, period = loop(words)
-    if times >= (LOOP_WORD_TIMES if period == 1 else LOOP_TIMES):
+    rate = said / (voiced + UNSEEN_SECONDS / 2)
+    if times >= (LOOP_WORD_TIMES if period == 1 else LOOP_TIMES) and rate > LOOP_SYLLABLES_PER_SECOND:
         return "hallucination"
-    if times >= 3 and period >= 2 and said / (voiced + UNSEEN_SECONDS / 2) > LOOP_SYLLABLES_PER_SECOND:
-        return "hallucination"
-    too_fast = said / (voiced + UNSEEN_SECONDS / 2) > INVENTED_SYLLABLES_PER_SECOND
     unsure = confidence < UNSURE if confidence is not None else said > NEVER_FEWER
-    if words in _INVENTED and too_fast and unsure:
+    if words in _INVENTED and rate > INVENTED_SYLLABLES_PER_SECOND and unsure:
         return "hallucination"
     return None
 

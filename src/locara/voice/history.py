@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,28 +33,16 @@ class Used:
     result: Any
 
 
-def as_messages(history: Sequence[Said | Used]) -> list[Message]:
+def as_messages(history: list[Said | Used]) -> list[Message]:
     """The conversation so far as chat messages, in the order in which it happened."""
     messages: list[Message] = []
     for entry in history:
         if isinstance(entry, Used):
             messages.append(Message("assistant", "", tool_calls=(entry.call,)))
             messages.append(Message("tool", as_json(entry.result), tool_call_id=entry.call.id))
-        elif entry.role == "user":
-            messages = asked(messages, entry.text)
         elif entry.text:
             messages.append(Message(entry.role, entry.text + (INTERRUPTED if entry.interrupted else "")))
     return messages
-
-
-def asked(messages: Sequence[Message], text: str) -> list[Message]:
-    """``messages``, and then the user's ``text``. What they said right before it, with nothing heard between, is one message
-    with it: they went on after a pause, and many chat templates refuse two messages of one side in a row."""
-    if not text:
-        return list(messages)
-    if messages and messages[-1].role == "user":
-        return [*messages[:-1], Message("user", f"{messages[-1].content} {text}")]
-    return [*messages, Message("user", text)]
 
 
 def as_json(result: Any) -> str:

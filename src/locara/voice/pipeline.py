@@ -14,7 +14,6 @@ from locara.audio import Samples
 from locara.engines.contracts import BringsTools, Engine, LanguageModel, Message, Recogniser, Tool, ToolCall, Voice
 from locara.voice import tools as tooling
 from locara.voice.brain import Deadlines, Exactness, Post
-from locara.voice.history import asked
 from locara.voice.making import Engines, Making
 from locara.voice.moves import ToolRan
 from locara.voice.recognising import Recognising
@@ -108,8 +107,8 @@ class PipelineBrain:
         if verbatim:
             making = Making(reply, self._engines, self._post, self._rate, text=text)
         else:
-            system = [Message("system", self._system)] if self._system else []
-            messages = [*system, *asked(history, text)]
+            messages = [Message("system", self._system)] if self._system else []
+            messages += [*history, Message("user", text)]
             making = Making(reply, self._engines, self._post, self._rate, messages=messages)
         self._making[reply] = making
         self._keep(making.task)
