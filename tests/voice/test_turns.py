@@ -356,7 +356,7 @@ def test_a_noise_without_words_gives_the_floor_back_when_none_have_come_in_time(
     assert talk.quiet(0.02).took() == ["forget 1", "= rejected no-words: ", "= user 1 no-words", "goon", "= resume 740"]
 
 
-@pytest.mark.parametrize(("text", "settled"), [("stop", False), ("what about tomorrow", False), ("rome", True)])
+@pytest.mark.parametrize(("text", "settled"), [("stop", False), ("rome", True)])
 def test_words_that_want_the_floor_get_it_and_are_a_turn_of_their_own(text: str, settled: bool) -> None:
     talk = Talk().speaking("One two three four.").voice(0.3)
     if settled:
@@ -418,6 +418,94 @@ def test_a_reply_that_plays_out_while_it_is_lowered_does_not_lower_the_next() ->
     begins = min(chunk.t for chunk in result.of("audio-chunk") if chunk.turn == 1) + 0.1
     second = result.output[round(begins * result.output_rate) :]
     assert np.max(np.abs(second)) > 0.1
+
+
+@pytest.mark.parametrize("text", ["what about", "if they", "the man"])
+def test_two_words_that_are_only_guessed_at_do_not_take_the_floor_of_a_murmur(text: str) -> None:
+    talk = Talk().speaking().voice(0.3).understood(text, settled=False)
+    assert talk.state.assistant is Assistant.HELD, "nothing of it can be heard meanwhile"
+    assert "hush 0" in talk.voice(0.4).took(), "but somebody who talks on means it"
+    talk = Talk().speaking().voice(0.36).understood(text, settled=False).quiet(0.1).understood("")
+    assert "goon" in talk.quiet(0.25).took()
+
+
+def test_a_name_counts_though_the_recogniser_took_it_back() -> None:
+    talk = Talk().speaking().voice(0.6).understood("jarvis", settled=False).quiet(0.1).understood("")
+    assert "hush 0" in talk.quiet(0.25).took()
+
+
+def test_yes_is_an_answer_after_a_question_only() -> None:
+    for question, outcome in (("Do you want it? Then say so.", "hush 0"), ("You want it. Then say so.", "goon")):
+        talk = Talk().speaking(question, 4 * OUT, done=True).tell(moves.Played(0, 2 * OUT))
+        talk.voice(0.36).quiet(0.1).understood("yes").quiet(0.25)
+        assert outcome in talk.took()
+
+
+@pytest.mark.parametrize(("heard", "taken"), [(0.1, True), (0.5, True), (1.0, False)])
+def test_who_goes_on_when_a_reply_has_only_begun_has_the_floor_with_the_first_word(heard: float, taken: bool) -> None:
+    talk = Talk().asked("i would like a large coffee").sound(0, n=4 * OUT).played(0, round(heard * OUT))
+    talk.took()
+    talk.voice(0.3).understood("and", settled=False)
+    assert ("hush 0" in talk.took()) is taken
+
+
+def test_what_the_app_says_is_not_spoken_into_a_pause() -> None:
+    talk = Talk().tell(moves.Say("It is noon now.")).sound(0, n=4 * OUT).played(0, OUT // 10)
+    talk.took()
+    assert "hush 0" not in talk.voice(0.3).understood("and", settled=False).took()
+
+
+# --- whose words are they, and were they said at all? -----------------------------------------------------------------
+
+
+def test_our_own_words_are_rejected_and_the_reply_goes_on() -> None:
+    talk = Talk().speaking("One two three four five six seven eight.", 4 * OUT)  # a quarter: "... two three"
+    talk.voice(0.24).played(0, round(1.2 * OUT)).voice(0.12).understood("to three ah", settled=False)
+    assert "hush 0" not in talk.voice(0.2).took(), "they would be three telling words"
+    talk.quiet(0.1).understood("two three").quiet(0.2)
+    assert talk.took()[-4:] == ["= rejected echo: two three", "= user 1 echo", "goon", "= resume 560"]
+
+
+def test_our_own_last_words_are_no_turn_when_they_come_after_the_end_of_the_reply() -> None:
+    talk = Talk().speaking("One two three four five six seven eight.", 4 * OUT).played(0, 4 * OUT)
+    assert "= assistant 0 finished" in talk.took()
+    talk.quiet(0.1).voice(0.3).quiet(0.1).understood("eight")
+    assert talk.took()[-2:] == ["= rejected echo: eight", "= user 1 echo"]
+    talk = Talk().speaking("One two three four five six seven eight.", 4 * OUT).played(0, 4 * OUT)
+    talk.quiet(0.6).voice(0.5).quiet(0.1).understood("eight")
+    assert talk.took()[-1] == "prepare 1: eight", "a person repeats it"
+
+
+def test_a_user_who_says_other_words_is_heard_among_ours() -> None:
+    talk = Talk().speaking("One two three four five six seven eight.", 4 * OUT)
+    talk.voice(0.7).understood("what about three", settled=False)
+    assert "hush 0" in talk.took()
+
+
+def test_more_words_than_there_was_voice_for_were_not_said() -> None:
+    talk = Talk().voice(0.2).quiet(0.1).understood("i would like to have ten large cups of coffee")
+    assert talk.took()[-2:] == [
+        "= rejected no-speech: i would like to have ten large cups of coffee",
+        "= user 0 no-speech",
+    ]
+    assert talk.now == (User.QUIET, Assistant.IDLE)
+    talk = Talk().voice(0.4).quiet(0.1).understood("thank you thank you thank you")
+    assert talk.took()[-1] == "= user 0 hallucination"
+    talk = Talk().speaking().voice(0.3).quiet(0.1).understood("thank you thank you thank you").quiet(0.2)
+    assert "goon" in talk.took(), "nor do they stop a reply"
+
+
+def test_what_was_prepared_for_words_that_nobody_said_is_thrown_away() -> None:
+    talk = Talk().voice(0.4).quiet(0.1).understood("what time is it")
+    talk.voice(0.06).quiet(0.1).understood("what time is it thank you thank you thank you thank you")
+    assert "prepare 1" not in "".join(talk.took())
+    assert talk.state.reply is None
+
+
+def test_a_key_that_is_held_outweighs_every_doubt() -> None:
+    talk = Talk(open_mic=False).quiet(0.5).tell(moves.Pressed()).voice(0.1).quiet(0.3).tell(moves.Released())
+    talk.quiet(0.32).understood("i would like to have ten large cups of coffee")
+    assert talk.took()[-1].startswith("prepare 0: i would like")
 
 
 # --- what the app asks for --------------------------------------------------------------------------------------------

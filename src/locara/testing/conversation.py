@@ -104,7 +104,7 @@ def play(
     user: Samples | None = None,
     response: Samples | None = None,
     acts: Acts | None = None,
-    charge: Literal["measured"] | float = 0.0,
+    charge: Literal["measured"] | float | Callable[[float], float] = 0.0,
 ) -> Result:
     """Plays a conversation in virtual time. Engines left out are scripted with their usual delays.
 

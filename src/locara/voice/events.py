@@ -149,7 +149,8 @@ class TurnEnd(Event):
     reply was heard). Assistant: the reply has played out or was cut.
 
     ``reason``, user: ``complete``, ``released`` (push to talk), ``typed``, ``too-long``, ``no-words``, ``backchannel``,
-    ``echo``, ``muted``, ``replaced`` (by typed text), ``cancelled``, ``failed``, ``stopped``.
+    ``echo``, ``no-speech``, ``hallucination`` (see `Rejected`), ``muted``, ``replaced`` (by typed text), ``cancelled``,
+    ``failed``, ``stopped``.
     ``reason``, assistant: ``finished``, ``interrupted`` (by the user), ``cancelled`` (by the app), ``empty``,
     ``failed``, ``stopped``.
     ``speech_end``: where on the session's clock the user's last sample of speech was, in seconds.
@@ -201,8 +202,15 @@ class ToolResult(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected(Event):
-    """Audio or text that was not taken for a turn: ``no-words``, ``backchannel``, ``echo``, ``muted``,
-    ``replaced`` (by typed text)."""
+    """Audio or text that was not taken for a turn. ``reason``:
+
+    * ``no-words``: a sound in which no words were found.
+    * ``backchannel``: "mm-hm" and its kind, said while the assistant speaks.
+    * ``echo``: ``text`` is what the assistant itself was saying just then.
+    * ``no-speech``: ``text`` has more words than there was voice for.
+    * ``hallucination``: ``text`` is a loop or an invention of the recogniser.
+    * ``muted``; ``replaced`` (by typed text).
+    """
 
     type: ClassVar[str] = "rejected"
     text: str

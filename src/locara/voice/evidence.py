@@ -69,11 +69,40 @@ BLIP_SECONDS = 0.1
 HOLD_SECONDS = 0.25
 """Voice this long stops the lowered reply where it stands: whoever still talks probably means it."""
 
+SENTENCE_SECONDS = 0.5
+"""Voice this long is hardly a lone "mm-hm" (0.06 to 0.48 s of voice in 10 real ones), and all our single names are longer
+(0.54 s and more). From here on it is enough that the recogniser found any word, however unsure."""
+
+GUESSED_SECONDS = 0.6
+"""From here on two words count that a recogniser only guesses at. Before, a murmur is often two wrong ones; to wait costs
+nothing that can be heard, because the reply already stands still."""
+
 TAKE_SECONDS = 0.9
 """Voice this long takes the floor even before words are known; backchannels in real meetings last 0.2 to 0.85 s."""
 
+AGREEING_SECONDS = 1.4
+"""The same if every word so far only agrees ("uh-huh yeah right okay")."""
+
+SURE = 0.16
+"""Confidence (0 to 1) from which one word takes the floor though the voice was shorter than a name. pocketsphinx: 0.13 to
+0.15 for what it made of real backchannels, 0.18 to 0.42 for most digits it got right."""
+
+CONTINUED_SECONDS = 0.6
+"""A voice that begins when this little of the reply was heard goes on with what it was saying: we answered into a pause.
+Nobody agrees with a reply that has only begun."""
+
+ASKED_SECONDS = 1.5
+"""So long after a question of the reply, "yes" is an answer; afterwards it only agrees."""
+
+FORESEEN_SECONDS = 0.5
+"""And so long before the question has ended: people answer when they see where it goes."""
+
 WORDS_SECONDS = 0.6
 """After the voice ended, words are awaited this long; then it was a noise."""
+
+LATE_WORDS_SECONDS = 1.2
+"""The same after a voice of `SENTENCE_SECONDS`, if there is no word at all yet: a recogniser that is late on a busy machine
+must not make a name a noise."""
 
 ALL_SAID_SECONDS = 0.25
 """Silence after which words that are settled are all there is: a shorter gap may be inside what is being said."""
@@ -82,10 +111,32 @@ HELD_SECONDS = 4.0
 """Held longer than this, the reply goes on or ends: the last deadline."""
 
 _BACKCHANNELS = frozenset(
-    """mm mhm mm-hm hm hmm uh um huh uh-huh yeah yep yes yup right okay ok sure oh ah aha i see nice cool great wow good
-    really true exactly""".split()
+    """m h mm mmm mhm mm-hm hm hmm uh um huh uh-huh yeah yep yes yup yah right okay ok sure oh ah aha ooh i see nice cool
+    great wow good really true exactly definitely absolutely totally indeed alright gotcha interesting""".split()
 )
-_COMMANDS = frozenset("stop wait no hold pause quiet enough cancel shut hey listen sorry actually but".split())
+_AGREEMENTS = tuple(
+    tuple(one.split())
+    for one in (
+        "of course", "got it", "makes sense", "that makes sense", "sounds good", "fair enough", "good point", "go on",
+        "i know", "that's right", "that's true", "that's good", "uh oh", "all right", "no way", "no problem", "oh no",
+        "no kidding", "no doubt", "keep going", "for sure",
+    )
+)  # fmt: skip
+"""Said while listening, though each has a word that alone would mean something else."""
+_COMMANDS = frozenset("stop wait no cancel quiet enough shut".split())
+"""These take the floor as soon as a recogniser only guesses at them."""
+_OBJECTIONS = frozenset("nope hold pause hey listen sorry actually but".split())
+"""And these once it is sure of the text, however short: "but" and "hey" are also what it guesses at in a murmur."""
+_FAINT = frozenset(
+    """a an the it is its it's if of in on at to or and as so i'm he she they them then than there that this her him his
+    they've they'd he's she's i'd i'll be been was are were am has had with for by you we our an' hello""".split()
+)
+"""What a recogniser makes of a murmur, besides its letters: words that alone ask for nothing. (pocketsphinx on ten real
+backchannels: "if they", "it is", "the", "they", "hello", nothing.)"""
+_ANSWERS = frozenset(
+    "yes yeah yep yup yah sure right okay ok exactly true please absolutely definitely alright".split()
+)
+_MURMURS = frozenset("m h mm mmm mhm mm-hm hm hmm uh um huh uh-huh".split())
 
 
 class Floor(Enum):
@@ -96,25 +147,73 @@ class Floor(Enum):
     OPEN = "open"
 
 
-def floor(*, voiced: float, silence: float, text: str, settled: bool) -> Floor:
+def floor(
+    *,
+    voiced: float,
+    silence: float,
+    text: str,
+    settled: bool,
+    confidence: float | None = None,
+    guess: str = "",
+    asked: bool = False,
+    continued: bool = False,
+) -> Floor:
     """Whether the user takes the floor from the speaking assistant.
 
-    ``voiced``: seconds of voice so far. ``silence``: seconds since it ended, 0 while it lasts. ``text``: its words so far.
+    ``voiced``: seconds of voice so far. ``silence``: seconds since it ended, 0 while it lasts. ``text``: its words so far;
+    ``settled``: they will not change. ``confidence``: the recogniser's, 0 to 1, or None. ``guess``: the last words it
+    guessed at on the way. ``asked``: the reply is just asking something. ``continued``: the reply had only begun, see
+    `CONTINUED_SECONDS`.
     """
     words = words_of(text)
-    if any(word in _COMMANDS for word in words):
+    telling = telling_words(words)
+    if any(word in _COMMANDS or (settled and word in _OBJECTIONS) for word in telling):
         return Floor.TAKEN
-    telling = [word for word in words if word not in _BACKCHANNELS]
-    if len(telling) >= 2 or (telling and settled):
+    long = voiced >= SENTENCE_SECONDS
+    if continued and voiced >= HOLD_SECONDS and any(word not in _MURMURS for word in words):
         return Floor.TAKEN
-    if voiced >= TAKE_SECONDS:
+    if asked and settled and any(word in _ANSWERS for word in words):
         return Floor.TAKEN
-    if (settled and silence >= ALL_SAID_SECONDS) or silence >= WORDS_SECONDS:
+    if settled and _tells(telling, long=long, confidence=confidence):
+        return Floor.TAKEN
+    if (voiced >= GUESSED_SECONDS and len(telling) >= 2) or voiced >= (
+        AGREEING_SECONDS if words and not telling else TAKE_SECONDS
+    ):
+        return Floor.TAKEN
+    return _after_the_voice(silence, long, words or words_of(guess), settled)
+
+
+def _tells(telling: tuple[str, ...], *, long: bool, confidence: float | None) -> bool:
+    """Whether settled words want something. Of a short voice, a word that a murmur could be only tells if it is sure."""
+    if long or not telling:
+        return bool(telling)
+    plain = [word for word in telling if word not in _FAINT and len(word) > 1]
+    return bool(plain) and (confidence is None or confidence >= SURE)
+
+
+def _after_the_voice(silence: float, long: bool, words: tuple[str, ...], settled: bool) -> Floor:
+    """``words``: what there is, or what was guessed at if a recogniser took all of it back."""
+    known = settled and silence >= ALL_SAID_SECONDS
+    if long and any(word not in _FAINT for word in telling_words(words)) and (known or silence >= WORDS_SECONDS):
+        return Floor.TAKEN  # somebody said a name that it does not know
+    if known or silence >= (WORDS_SECONDS if words or not long else LATE_WORDS_SECONDS):
         return Floor.KEPT
     return Floor.OPEN
+
+
+def telling_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words that do more than agree."""
+    left: list[str] = []
+    at = 0
+    while at < len(words):
+        phrase = next((one for one in _AGREEMENTS if words[at : at + len(one)] == one), None)
+        if phrase is None and words[at] not in _BACKCHANNELS:
+            left.append(words[at])
+        at += 1 if phrase is None else len(phrase)
+    return tuple(left)
 
 
 def only_backchannel(text: str) -> bool:
     """True for "mm-hm" and its kind: the listener listens."""
     words = words_of(text)
-    return bool(words) and all(word in _BACKCHANNELS for word in words)
+    return bool(words) and not telling_words(words)

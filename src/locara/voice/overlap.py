@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from locara.audio import RATE, samples_in
-from locara.voice import events, evidence, replies
+from locara.voice import doubt, echoes, events, evidence, ledger, replies
 from locara.voice.evidence import Floor
 from locara.voice.moves import Duck, Forget, GoOn, Hold
-from locara.voice.state import SOUNDING, Assistant, On, User
+from locara.voice.state import SOUNDING, Assistant, On, State, Turn, User
 from locara.voice.step import Step
 
 _BLIP = samples_in(evidence.BLIP_SECONDS)
@@ -42,13 +42,73 @@ def _judge(step: Step) -> None:
         step.set(held_at=s.now)
         step.do(Hold())
     silence = 0.0 if s.user is User.TALKING else (s.now - turn.speech_end) / RATE
-    verdict = evidence.floor(voiced=turn.voiced / RATE, silence=silence, text=turn.text, settled=turn.settled)
+    reason = why_not_said(step, turn) if turn.text else None
+    verdict = evidence.floor(
+        voiced=turn.voiced / RATE,
+        silence=silence,
+        text="" if reason else turn.text,
+        settled=turn.settled,
+        confidence=turn.confidence,
+        guess="" if reason else turn.guess,
+        asked=_asked(step),
+        continued=reason is None and _continued(step, turn),
+    )
     if verdict is Floor.OPEN and s.assistant in SOUNDING and s.now - s.overlap_at >= _HELD:
         verdict = Floor.TAKEN if s.voice else Floor.KEPT
     if verdict is Floor.TAKEN:
         taken(step)
     elif verdict is Floor.KEPT:
-        dismiss(step, "backchannel" if evidence.only_backchannel(turn.text) else "no-words")
+        backchannel = evidence.only_backchannel(turn.text)
+        dismiss(step, reason or ("backchannel" if backchannel else "no-words"))
+
+
+def _asked(step: Step) -> bool:
+    """Whether the reply is just asking something, or just was."""
+    reply, rate = step.reply, step.s.rules.output_rate
+    since = ledger.heard_until(reply.script, reply.played - round(evidence.ASKED_SECONDS * rate), rate, reply.text)
+    until = ledger.heard_until(reply.script, reply.played + round(evidence.FORESEEN_SECONDS * rate), rate, reply.text)
+    return "?" in reply.text[since:until]
+
+
+def _continued(step: Step, turn: Turn) -> bool:
+    """Whether the reply had only begun when this voice did, and answers a voice."""
+    s = step.s
+    reply = step.reply
+    early = turn.over_at < evidence.CONTINUED_SECONDS * s.rules.output_rate
+    return early and turn.over_reply == reply.id and reply.spoken_to
+
+
+def position(s: State, at: int) -> tuple[int, int]:
+    """(reply, samples played of it at sample ``at`` of the session's clock) for the reply that sounds or ended last;
+    (-1, 0) if its echo cannot be in the room any more."""
+    rate = s.rules.output_rate / RATE
+    if s.reply is not None and s.assistant in SOUNDING:
+        return s.reply.id, max(0, s.reply.played - round((s.now - at) * rate))
+    if s.last_said is not None and at - s.last_ended <= samples_in(echoes.DELAY_SECONDS):
+        return s.last_said.id, s.last_said.played + round((at - s.last_ended) * rate)
+    return -1, 0
+
+
+def why_not_said(step: Step, turn: Turn) -> str | None:
+    """Why the words of this turn are not the user's, or None: our own voice, or made of silence."""
+    if turn.typed or turn.held or turn.released_at is not None:
+        return None
+    if _is_echo(step.s, turn):
+        return "echo"
+    return doubt.doubt(turn.text, voiced=turn.voiced / RATE, confidence=turn.confidence) if turn.settled else None
+
+
+def _is_echo(s: State, turn: Turn) -> bool:
+    reply = next((one for one in (s.reply, s.last_said) if one is not None and one.id == turn.over_reply), None)
+    if reply is None or not turn.text:
+        return False
+    rate = s.rules.output_rate
+    onset, played = turn.over_at / rate, reply.played / rate
+    until = onset + max(turn.voiced, turn.speech_end - turn.began) / RATE
+    if until > max(onset, played) + echoes.AFTER_SECONDS:
+        return False  # it went on when nothing of ours was in the room any more
+    start, end = onset - echoes.DELAY_SECONDS - echoes.AROUND_SECONDS, min(until + echoes.AROUND_SECONDS, played)
+    return echoes.is_echo(turn.text, echoes.sounding(reply.text, reply.script, rate, start, end), onset, until)
 
 
 def taken(step: Step) -> None:

@@ -109,7 +109,7 @@ def _commit(step: Step, reply: Reply, turn: Turn) -> None:
     step.user(On.ANSWERED if reply.failure is None else On.FAILED)
     step.set(turn=None)
     pending, chunks, wants = reply.pending, reply.chunks, reply.wants
-    reply = step.in_reply(committed=True, pending=(), chunks=(), wants=None, owes=turn)
+    reply = step.in_reply(committed=True, pending=(), chunks=(), wants=None, owes=turn, spoken_to=not turn.typed)
     for item in pending:
         _tell_item(step, reply, item)
     for chunk in chunks:
@@ -212,7 +212,7 @@ def end(step: Step, reason: str, why: On = On.ENDED) -> None:
         step.do(Remember(reply.turn, "assistant", heard, cut=cut, unheard=unheard if cut else ""))
     lowered = step.s.assistant in (Assistant.DUCKED, Assistant.HELD)
     step.assistant(why)
-    step.set(reply=None, held_at=None)
+    step.set(reply=None, held_at=None, last_said=reply, last_ended=step.s.now)
     step.do(Discard(reply.id))
     if cut:
         step.do(Hush(reply.id))

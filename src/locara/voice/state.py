@@ -162,6 +162,12 @@ class Turn:
     """``speech-end`` was told and no ``speech-start`` since."""
     voiced: int = 0
     """Samples of voice in it."""
+    guess: str = ""
+    """The last words that the recogniser guessed at, also if it took them back."""
+    over_reply: int = -1
+    """The reply that sounded when it began, or had just ended; -1 if none."""
+    over_at: int = 0
+    """How far that reply was then, in samples played; beyond its end if it had ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +197,8 @@ class Reply:
     first_sound: int | None = None
     handed_at: int | None = None
     owes: Turn | None = None
+    spoken_to: bool = False
+    """It answers what was said aloud: not typed, not asked for by the app."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +222,10 @@ class State:
     """When the reply was lowered."""
     held_at: int | None = None
     """When it was made to stand still."""
+    last_said: Reply | None = None
+    """The reply that ended last: its echo may still come."""
+    last_ended: int = 0
+    """When it did."""
     sayings: tuple[Say, ...] = ()
     """What the app wants said when the floor is free."""
     ended: bool = False

@@ -150,7 +150,9 @@ def _heard(step: Step, heard: Heard) -> None:
 
 def _open_turn(step: Step, why: On, *, began: int, held: bool = False) -> None:
     s = step.s
-    turn = Turn(s.last_turn + 1, began, s.now, held=held, voiced=s.run if s.voice else 0)
+    over_reply, over_at = overlap.position(s, began)
+    voiced = s.run if s.voice else 0
+    turn = Turn(s.last_turn + 1, began, s.now, held=held, voiced=voiced, over_reply=over_reply, over_at=over_at)
     step.set(turn=turn, last_turn=turn.id)
     step.user(why)
     step.do(Listen(turn.id, max(0 if held else s.attention.heard_from, began - _PREROLL)))
@@ -255,7 +257,7 @@ def _understood(step: Step, got: Understood) -> None:
     text = attending.words_for_us(step.s, got.text)
     if text != turn.text:
         step.tell(events.PartialTranscript, turn.id, text=text, revision=turn.revision)
-    step.in_turn(text=text, confidence=got.confidence)
+    step.in_turn(text=text, confidence=got.confidence, guess=text or turn.guess)
     if got.settled:
         step.in_turn(settled=True, understood_at=step.s.now)
 
@@ -275,6 +277,10 @@ def _consider(step: Step) -> None:
         replies.drop_unheard(step)
         if s.user is User.YIELDED or s.now - turn.speech_end >= _WORDLESS:
             overlap.dismiss(step, "no-words")
+        return
+    if turn.settled and (reason := overlap.why_not_said(step, turn)) is not None:
+        replies.drop_unheard(step)
+        overlap.dismiss(step, reason)
         return
     due = turn.speech_end + samples_in(_silence_needed(s.rules, turn))
     if turn.settled:
