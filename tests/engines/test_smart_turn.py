@@ -102,7 +102,6 @@ def _detector(path: Path | None) -> smart_turn.SmartTurn:
 def test_it_is_found_by_its_name() -> None:
     assert isinstance(registry.create("turn", "smart-turn", {}), smart_turn.SmartTurn)
     assert smart_turn.create("turn-1-mini", {}) is None
-    assert registry.create("turn", "", {}).info.licence == "BSD-2-Clause"
 
 
 def test_a_mistyped_option_and_a_path_that_is_none_are_refused() -> None:

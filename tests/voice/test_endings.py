@@ -14,12 +14,12 @@ from locara.voice.endings import PATIENCE, Clause, ending, silence_needed
 @pytest.mark.parametrize(
     ("text", "how"),
     [
-        ("yes", Clause.FINISHED),
-        ("no", Clause.FINISHED),
-        ("thank you", Clause.FINISHED),
-        ("Stop!", Clause.FINISHED),
-        ("what time is it", Clause.FINISHED),
-        ("what for?", Clause.FINISHED),
+        ("yes", Clause.WHOLE),
+        ("no", Clause.WHOLE),
+        ("thank you", Clause.WHOLE),
+        ("Stop!", Clause.WHOLE),
+        ("what time is it", Clause.WHOLE),
+        ("what for?", Clause.WHOLE),
         ("set a timer for five minutes", Clause.FINISHED),
         ("It rains.", Clause.FINISHED),
         ("my dog", Clause.UNSURE),
@@ -47,7 +47,8 @@ def test_how_a_text_ends(text: str, how: Clause) -> None:
 
 
 TEXTS = {
-    Clause.FINISHED: "what time is it",
+    Clause.WHOLE: "what time is it",
+    Clause.FINISHED: "can i have some tea",
     Clause.UNSURE: "my dog",
     Clause.HANGING: "my name is",
     Clause.COUNTING: "my number is five five three",
@@ -76,7 +77,7 @@ def test_the_less_finished_the_words_the_longer_the_silence(name: str) -> None:
     patience = PATIENCE[name]
     needed = [silence_needed(text, patience) for text in (*TEXTS.values(), None)]
     assert needed == sorted(needed)
-    assert needed[0] < needed[2]
+    assert needed[0] < needed[1] < needed[3]
     assert needed[-1] == patience.last
 
 
@@ -92,6 +93,10 @@ def test_who_sounds_finished_and_says_so_is_answered_at_once_and_who_sounds_unfi
     doubtful = silence_needed(TEXTS[Clause.FINISHED], normal, finished=0.1)
     assert sure == normal.least < without < 0.5
     assert doubtful > 2 * without
+
+
+def test_a_whole_question_is_not_held_back_for_long_by_a_melody_that_rises() -> None:
+    assert silence_needed(TEXTS[Clause.WHOLE], PATIENCE["normal"], finished=0.0) < 0.7
 
 
 def test_the_sound_outweighs_words_that_were_perhaps_misheard() -> None:

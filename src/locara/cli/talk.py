@@ -45,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--omni", metavar="MODEL", help="one end-to-end speech model instead of the three")
     add("--system", metavar="TEXT", help="what the language model is told about itself")
     add("--patience", choices=("quick", "normal", "patient"), default="normal", help="how long you may pause")
+    add("--turn-detection", metavar="MODEL", help="what hears that you have finished: prosody, smart-turn, or silence")
     add(
         "--attention",
         choices=("open", "push-to-talk", "wake-word"),
@@ -163,6 +164,7 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
         input=where.input,
         output=where.output,
         patience=options.patience,
+        turn_detection=options.turn_detection,
         attention=_attention(options),
         idle=options.idle,
         idle_prompt=options.idle_prompt,

@@ -38,7 +38,7 @@ def create(model: str, options: Mapping[str, Any]) -> TurnDetector | None:
 
     ``path``: the ONNX file, or a folder that holds it. Without it, the cache of the Hugging Face client is searched.
     """
-    if model not in ("", *MODELS):
+    if model not in MODELS:
         return None
     if unknown := set(options) - {"path", "engine"}:
         raise ConfigError(

@@ -123,7 +123,10 @@ def reasons() -> dict[str, str]:
 HEARD: tuple[tuple[str, float | None], ...] = (
     ("sounds finished", 0.97), ("no model", None), ("sounds unfinished", 0.1),
 )  # fmt: skip
-SAID = {"finished": "what time is it", "unsure": "my dog", "hanging": "my name is", "counting": "five five three"}
+SAID = {
+    "whole": "what time is it", "finished": "can i have tea", "unsure": "my dog", "hanging": "my name is",
+    "counting": "five five three",
+}  # fmt: skip
 
 
 def waits() -> list[str]:
