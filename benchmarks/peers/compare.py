@@ -4,7 +4,7 @@
 
 Makes a virtual environment for each system in FOLDER, once, with the newest release from the package index (Locara: this
 checkout); or takes the interpreter that ``--use`` names. Then it makes the speech, and runs all configurations one after
-the other, in real time: about 50 seconds a trial and configuration. Prints the table of ``docs/benchmarks.md`` and writes
+the other, in real time: about a minute a trial and configuration. Prints the table of ``docs/benchmarks.md`` and writes
 ``FOLDER/results.json``. The column *harness* is no system at all: what it shows is the error of the measurement.
 
 The peers are never dependencies of Locara. Nothing of them leaves FOLDER, and no model is downloaded.
@@ -44,6 +44,7 @@ CONFIGURATIONS = (
     "livekit tight",
 )
 IMPORT_RUNS = 7
+"""Of each system."""
 HELD = 1.5
 """Seconds over the parts from which an answer counts as held back by a wrong verdict about the turn."""
 LONGEST_RUN = 1800.0
@@ -92,21 +93,22 @@ def installed(python: Path) -> tuple[float, int]:
     return size / 1e6, int(count)
 
 
-def import_times(python: Path, name: str) -> list[float]:
-    """Seconds to start an interpreter and to import the system, without the interpreter's own start; sorted."""
+def import_times(pythons: dict[str, Path]) -> dict[str, list[float]]:
+    """Seconds to import each system, without the interpreter's own start. In turns, so that a busy moment of the machine
+    meets all of them."""
+    times: dict[str, list[float]] = {name: [] for name in pythons}
+    for number in range(IMPORT_RUNS + 1):
+        for name, python in pythons.items():
+            whole, bare = (_seconds([str(python), "-c", statement]) for statement in (IMPORTS[name], "pass"))
+            if number:  # the first one writes byte code
+                times[name].append(whole - bare)
+    return times
 
-    def median_of(statement: str) -> list[float]:
-        times = []
-        for _ in range(IMPORT_RUNS):
-            began = time.perf_counter()
-            subprocess.run(
-                [str(python), "-c", statement], check=True, capture_output=True, env=os.environ | QUIET, cwd=HERE
-            )
-            times.append(time.perf_counter() - began)
-        return sorted(times[1:])  # the first one writes byte code
 
-    bare = statistics.median(median_of("pass"))
-    return [one - bare for one in median_of(IMPORTS[name])]
+def _seconds(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | QUIET, cwd=HERE)
+    return time.perf_counter() - began
 
 
 def run(python: Path, configuration: str, speech: Path, trials: int, sessions: int) -> Result:
@@ -143,9 +145,15 @@ def added(kind: str) -> Callable[[Result], str]:
 
     def cell(result: Result) -> str:
         numbers = values(result, (kind,), "added")
-        missing = sum(one["kind"] == kind and bool(one["note"]) for one in result["trials"])
+        early = sum(one["kind"] == kind and one["note"].startswith("spoke") for one in result["trials"])
+        missing = sum(one["kind"] == kind and one["note"] == "no answer" for one in result["trials"])
         held = sum(one > HELD for one in numbers)
-        return told_ms(numbers) + (f", {held} held" if held else "") + (f", {missing} none" if missing else "")
+        return (
+            told_ms(numbers)
+            + (f", {held} held" if held else "")
+            + (f", {missing} none" if missing else "")
+            + (f", {early} too early" if early else "")
+        )
 
     return cell
 
@@ -226,6 +234,11 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
+def save(folder: Path, results: list[Result]) -> None:
+    """Everything that was measured, each trial of it."""
+    (folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+
+
 def main() -> None:
     """Runs everything and prints the table."""
     parser = argparse.ArgumentParser(description="Locara beside pipecat-ai and livekit-agents.")
@@ -264,12 +277,15 @@ def main() -> None:
             "memory_mb": ((many["memory_mb"] or 0) - (one["memory_mb"] or 0)) / (given.sessions - 1),
             "added": [values(one, ("1 word",), "added"), values(many, ("1 word",), "added")],
         }
-        if name in PACKAGES:
-            result["import"] = import_times(python, name)
-            if name not in used:
-                result["installed_mb"], result["packages"] = installed(python)
+        if name in PACKAGES and name not in used:
+            result["installed_mb"], result["packages"] = installed(python)
         results.append(result)
-        (given.folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+        save(given.folder, results)
+    ran = {one.split()[0] for one in given.only or CONFIGURATIONS} & set(PACKAGES)
+    times = import_times({name: pythons[name] for name in sorted(ran)})
+    for result in results:
+        result["import"] = times.get(result["system"].split()[0], [])
+    save(given.folder, results)
     versions = ", ".join(f"{k} {v}" for k, v in {k: v for one in results for k, v in one["versions"].items()}.items())
     print(f"{versions}. Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores.\n")
     print(table(results))

@@ -26,6 +26,8 @@ GAP = 0.12
 """Seconds of silence in the output that are a stop: longer than any gap between frames, shorter than any pause."""
 QUIET = 1.2
 """Seconds of silence on both sides before the next trial."""
+AFTER_NOISE = 6.0
+"""The same after a noise: pipecat answers it after 5 s, and that must not fall into the next trial."""
 EARLY, LATE = 1.5, 4.5
 """Seconds into a reply at which it is interrupted."""
 
@@ -81,11 +83,11 @@ async def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-async def quiet(system: System) -> None:
-    """Waits until the output was silent for a while, 30 s at most."""
+async def quiet(system: System, seconds: float = QUIET) -> None:
+    """Waits until the output was silent for so long, 30 s more at most."""
     now = system.stage.clock
-    await asyncio.sleep(QUIET)
-    await wait_for(lambda: system.speaker.loud(now.now - QUIET).size == 0, 30.0)
+    await asyncio.sleep(seconds)
+    await wait_for(lambda: system.speaker.loud(now.now - seconds).size == 0, 30.0)
 
 
 async def answered(system: System, said: Said) -> float | None:
@@ -104,6 +106,8 @@ async def turn(system: System, reply: Reply, line: Line) -> Trial:
     trial = Trial(reply.name)
     if first is None:
         trial.note = "no answer"
+    elif first < said.end:
+        trial.note = "spoke before the question was over"
     else:
         trial.voice_to_voice = first - said.end
         trial.added = trial.voice_to_voice - reply.parts
@@ -136,8 +140,8 @@ async def barge_in(system: System, kind: str, after: float, question: Line, stop
     system.stage.reply = LONG
     asked = system.stage.mic.say(question)
     first = await answered(system, asked)
-    if first is None:
-        trial.note = "no answer"
+    if first is None or first < asked.end:
+        trial.note = "no answer" if first is None else "spoke before the question was over"
         await quiet(system)
         return trial
     await system.stage.clock.until(first + after)
@@ -168,15 +172,14 @@ async def noise(system: System, question: Line, sound: Line) -> Trial:
     system.stage.reply = LONG
     asked = system.stage.mic.say(question)
     first = await answered(system, asked)
-    if first is None:
-        trial.note = "no answer"
+    if first is None or first < asked.end:
+        trial.note = "no answer" if first is None else "spoke before the question was over"
         await quiet(system)
         return trial
     await system.stage.clock.until(first + LATE)
     system.stage.reply = SHORT
     said = system.stage.mic.say(sound)
-    await system.stage.clock.until(said.end + 4.0)
-    await quiet(system)
+    await quiet(system, AFTER_NOISE)
     loud = system.speaker.loud(asked.start)
     whole = first + LONG.words * WORD
     found = gap_after(loud, said.start, system.stage.clock.now)
