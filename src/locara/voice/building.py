@@ -45,7 +45,9 @@ def session(
     output: str | os.PathLike[str] | Sink = "default",
     patience: Literal["quick", "normal", "patient"] = "normal",
     push_to_talk: bool = False,
-    echo: Literal["auto", "headphones", "half-duplex"] = "auto",
+    echo: Literal["auto", "headphones", "cancel", "half-duplex"] = "auto",
+    noise_suppression: bool = False,
+    gain_control: bool = False,
     deadlines: Deadlines | None = None,
     end_with_input: bool = False,
 ) -> Session:
@@ -59,16 +61,18 @@ def session(
     ``push_audio``), ``"none"``, or a source or sink object.
     ``patience``: how long a pause may be before the turn is over.
     ``push_to_talk``: only the key opens a turn.
-    ``echo``: ``"headphones"`` listens while it speaks; ``"half-duplex"`` does not; ``"auto"`` is half-duplex for a
-    microphone and a speaker of this machine, because without echo cancellation it would hear itself.
+    ``echo``: ``"cancel"`` listens while it speaks and takes its own voice out of what it hears; ``"headphones"`` listens
+    and expects no echo; ``"half-duplex"`` does not listen while it speaks; ``"auto"`` cancels for a microphone and a
+    speaker of this machine, and expects no echo elsewhere.
+    ``noise_suppression``, ``gain_control``: less noise, and one level, for the recogniser; decisions never hear them.
     ``end_with_input``: ends when a recording has ended and everything is said.
 
     Raises ``ConfigError`` and ``EngineMissing`` here, ``StageError`` and ``DeviceError`` from ``start()``.
     """
     if patience not in evidence.PATIENCE:
         raise ConfigError(f"patience={patience!r} is not known", hint='use "quick", "normal" or "patient"')
-    if echo not in ("auto", "headphones", "half-duplex"):
-        raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones" or "half-duplex"')
+    if echo not in ("auto", "headphones", "cancel", "half-duplex"):
+        raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones", "cancel" or "half-duplex"')
     deadlines = deadlines or Deadlines()
     why: dict[str, str] = {}
     source, own_microphone = _source(input)
@@ -77,7 +81,6 @@ def session(
         stt = {"device": source.name}
     brain = _brain(stt, llm, tts, omni, tools, deadlines, why)
     sink, own_speaker = _sink(output)
-    half_duplex = echo == "half-duplex" or (echo == "auto" and own_microphone and own_speaker)
     return Session(
         Parts(
             brain=brain,
@@ -85,7 +88,10 @@ def session(
             source=source,
             sink=sink,
             rules=Rules(patience=evidence.PATIENCE[patience], open_mic=not push_to_talk),
-            half_duplex=half_duplex,
+            half_duplex=echo == "half-duplex",
+            cancel_echo=echo == "cancel" or (echo == "auto" and own_microphone and own_speaker),
+            noise_suppression=noise_suppression,
+            gain_control=gain_control,
             microphone=own_microphone,
             why=why,
             deadlines=deadlines,

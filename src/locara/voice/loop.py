@@ -19,8 +19,11 @@ from locara.audio import BLOCK, RATE, Samples, silence
 from locara.devices.contracts import Sink, Source
 from locara.engines.contracts import Announces, Detector
 from locara.errors import DeviceError, LocaraError
+from locara.gate.canceller import Canceller
 from locara.gate.ear import Ear
+from locara.gate.echo_watch import Listening
 from locara.gate.mouth import Mouth
+from locara.gate.reference import Reference
 from locara.voice import events as tell
 from locara.voice import moves, turns
 from locara.voice.brain import Brain, Deadlines, failure
@@ -60,6 +63,10 @@ class Parts:
     sink: Sink
     rules: Rules = field(default_factory=Rules)
     half_duplex: bool = False
+    cancel_echo: bool = False
+    """What is played is taken out of what is heard. Ignored where ``half_duplex`` is True."""
+    noise_suppression: bool = False
+    gain_control: bool = False
     microphone: bool = False
     """The source is a real microphone, so digital zeros mean that something is wrong with it."""
     why: dict[str, str] = field(default_factory=dict)
@@ -74,7 +81,14 @@ class Loop:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.ear = Ear(parts.detector)
+        self.ear = Ear(
+            parts.detector,
+            Canceller() if parts.cancel_echo and not parts.half_duplex else None,
+            noise_suppression=parts.noise_suppression,
+            gain_control=parts.gain_control,
+        )
+        self.reference: Reference | None = None
+        """What was played, for the canceller; None where there is none."""
         self.inbox: asyncio.Queue[moves.Happened] = asyncio.Queue(INBOX)
         self.events: Broadcast[tell.Event] = Broadcast(EVENTS_WAITING, expendable=_expendable, marked=_marked)
         self.raw_input: Broadcast[Samples] = Broadcast(BLOCKS_WAITING)
@@ -94,6 +108,7 @@ class Loop:
         self._quiet_since = 0
         self._deaf_until = 0
         self._told_dead = False
+        self._told_listening = Listening.WHILE_SPEAKING
         self._newest_saying = 0
         self._out: deque[Samples] = deque(maxlen=BLOCKS_WAITING)
 
@@ -101,6 +116,8 @@ class Loop:
 
     def open_mouth(self, rate: int) -> None:
         """The output is open and takes samples at ``rate`` hertz."""
+        if self.ear.canceller is not None:
+            self.reference = Reference(rate, own_clock=self.parts.sink.own_clock)
         self._mouth = Mouth(rate)
         rules = dataclasses.replace(self.parts.rules, output_rate=rate, words=self._brain.words)
         self.state = dataclasses.replace(self.state, rules=rules)
@@ -175,11 +192,12 @@ class Loop:
                 if not sink.own_clock:
                     sink.advance()
                 self.ear.deaf = self._must_be_deaf()
-                heard, like = self.ear.hear(block)
+                heard, like = self.ear.hear(block, None if self.reference is None else self.reference.block())
                 if self.raw_input.listened_to:
                     self.raw_input.send(heard)
                 self._told_of_dead_microphone()
-                await self.inbox.put(moves.Heard(like.n, like.probability, like.loud_until))
+                self._told_of_echo()
+                await self.inbox.put(moves.Heard(like.n, like.probability, like.loud_until, like.echo))
         except StopAsyncIteration:
             await self._lost(f"{source.name} was lost", "plug it in again, or choose another input")
         except TimeoutError:
@@ -196,7 +214,7 @@ class Loop:
         await self.inbox.put(moves.Stop("device-lost"))
 
     def _must_be_deaf(self) -> bool:
-        if not self.parts.half_duplex:
+        if not self.parts.half_duplex and self.ear.listening is Listening.WHILE_SPEAKING:
             return False
         if self.state.assistant in SOUNDING:
             self._deaf_until = self.ear.heard + round(DEAF_TAIL_SECONDS * RATE)
@@ -208,6 +226,17 @@ class Loop:
             name = self.parts.source.name
             hint = "is it muted by a switch, or has the operating system not permitted this program to use it?"
             self.emit(tell.DeviceSilent(t=self.now, device=name, hint=hint))
+
+    def _told_of_echo(self) -> None:
+        listening = self.ear.listening
+        if listening is self._told_listening:
+            return
+        self._told_listening = listening
+        if listening is Listening.IN_TURNS:
+            reason, hint = "echo-not-cancelled", "use headphones, or turn the speaker down; it is tried again meanwhile"
+        else:
+            reason, hint = "echo-cancelled", ""
+        self.emit(tell.EchoHandling(t=self.now, mode=listening.value, reason=reason, hint=hint))
 
     async def _run(self) -> None:
         """One inbox, one decision, one act."""
@@ -349,9 +378,26 @@ class Loop:
         """Called by the sink, perhaps on the audio thread: renders, and leaves a copy for `raw_output`."""
         mouth = self._mouth
         out = mouth.render(n) if mouth is not None else silence(n)
+        if self.reference is not None:
+            self.reference.write(out)
         if self.raw_output.listened_to:
             self._out.append(out)
         return out
+
+    def echo_metrics(self) -> dict[str, float]:
+        """What is known of the echo: losses in dB, ``echo_delay`` in seconds, and how often the reference had to jump."""
+        canceller, reference = self.ear.canceller, self.reference
+        if canceller is None or reference is None:
+            return {}
+        return {
+            "echo_return_loss": canceller.echo_return_loss,
+            "echo_return_loss_enhancement": canceller.enhancement,
+            "echo_delay": canceller.delay,
+            "echo_restarts": float(canceller.restarts),
+            "echo_resynchronised": float(reference.resynchronised),
+            "echo_samples_inserted": float(reference.inserted),
+            "echo_samples_dropped": float(reference.dropped),
+        }
 
     def _drain_output(self) -> None:
         while self._out:

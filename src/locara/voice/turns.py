@@ -124,7 +124,7 @@ def _draw_conclusions(step: Step) -> None:
 
 def _heard(step: Step, heard: Heard) -> None:
     s = step.s
-    voice = heard.probability >= (evidence.VOICE_OFF if s.voice else evidence.VOICE_ON)
+    voice = evidence.is_voice(heard.probability, heard.echo, already=s.voice)
     run = s.run + heard.n if voice == s.voice else heard.n
     step.set(now=s.now + heard.n, voice=voice, run=run, probability=heard.probability)
     if voice and s.assistant is Assistant.SPEAKING and (s.rules.open_mic or s.turn is not None):
