@@ -92,11 +92,11 @@ class Canceller:
 
     def _cancel(self, near: Samples, far: Samples, *, learn: bool) -> Cleaned:
         spectrum = np.fft.rfft(near).astype(np.complex64)
-        ours = np.fft.rfft(far).astype(np.complex64)
-        self._path.played(ours)
+        self._path.played(np.fft.rfft(far).astype(np.complex64))
         echo, doubt = self._path.predict(spectrum, learn=learn)
         left = spectrum - echo
-        powers = [np.square(one.real) + np.square(one.imag) for one in (ours, echo, spectrum, left)]
+        sources = (self._path.sounding, echo, spectrum, left)
+        powers = [np.square(one.real) + np.square(one.imag) for one in sources]
         judged = self._residual.judge(powers[3], powers[1], doubt)
         powers[3] = powers[3] * np.square(judged.kind)
         self._note(np.array([float(one.sum()) for one in powers]), judged.echo, learn=learn)
@@ -107,7 +107,7 @@ class Canceller:
     def _note(self, powers: np.ndarray, echo: float, *, learn: bool) -> None:
         if not learn:
             return
-        if echo >= 0.5:  # only we speak
+        if echo >= 0.5 and powers[1] > 0.5 * powers[2]:  # only we speak, and the path is known
             self._powers = _FIGURES * self._powers + (1.0 - _FIGURES) * powers
         self._worse = self._worse + BLOCK if powers[3] > WORSE * powers[2] else 0
         if self._worse >= WORSE_SECONDS * RATE:

@@ -26,9 +26,9 @@ Power = npt.NDArray[np.float32]
 TAPS = 12
 """Frames of the past that the filter sees: 240 ms of the room's answer. What is left of a longer one is residual echo."""
 
-FORGET = 0.998
-"""How much a frame counts when the next one comes: a memory of 10 s. Shorter forgets the room during a pause of ours,
-longer does not follow a head that moves or a clock that drifts."""
+WANDER = 2e-3
+"""By how much of its power the room's answer may have changed from one frame to the next: a head that moves, and above all
+two clocks that run apart (100 parts in a million turn 3 kHz by 0.05 rad a frame)."""
 
 UNKNOWN = 0.3
 """How strong, in power and for each tap, an echo may be before anything was heard of it. Large, so that the first frames
@@ -40,6 +40,7 @@ NOISE_SMOOTHING = 0.7
 LEAST_POWER = 1e-6
 """Power of a bin below which there is only rounding: far under the noise of any microphone (-87 dBFS)."""
 
+_TAP = np.arange(TAPS)
 _RENEW = 50
 """Frames between repairs of the covariance: 1 s. Rounding makes it unsymmetric, and frequencies that are never played
 make it grow without end."""
@@ -53,20 +54,20 @@ SEARCHED_SECONDS = 1.0
 _LAGS = samples_in(SEARCHED_SECONDS) // BLOCK
 _SPEECH = slice(round(250 / BIN_HERTZ), round(3600 / BIN_HERTZ), 2)
 _SEEN = 0.97  # how much of the past counts in the search: about 0.7 s
-_COHERENT = 0.05  # mean coherence (0 to 1) below which no lag explains anything
+_COHERENT = 0.05  # mean coherence (0 to 1) of a lag that explains something: three times that of two strangers
+_STANDS_OUT = 3.0  # times the median of all lags
+_LEAST_CROSS = 1e-7  # power below which a phase is only rounding
 _SURE_FRAMES = 3  # that must agree before the filter is moved
 _LEAD = 1  # frames: the filter begins this much before the strongest answer
 
 
 class DelayFinder:
-    """Which lag of what was played explains most of what is heard: by the coherence of the two at each lag, which does
-    not care how loud the echo is. Costs 0.1 ms a frame."""
+    """Which lag of what was played explains most of what is heard: where their phases go together (generalised
+    cross-correlation with phase transform, Knapp and Carter 1976, over lags of frames). Phases alone, because loudness
+    would let a single loud syllable of the user go with anything that was played. Costs 0.1 ms a frame."""
 
     def __init__(self) -> None:
-        bins = len(range(*_SPEECH.indices(BINS)))
-        self._cross = np.zeros((_LAGS, bins), np.complex64)
-        self._played = np.full((_LAGS, bins), 1e-9, np.float32)
-        self._heard = np.full(bins, 1e-9, np.float32)
+        self._together = np.zeros((_LAGS, len(range(*_SPEECH.indices(BINS)))), np.complex64)
         self._best = -1
         self._agreed = 0
 
@@ -74,15 +75,12 @@ class DelayFinder:
         """``played``: the spectra of the last frames, newest first, shape ``(lags, BINS)``. Returns the lag of the
         strongest answer in frames once several frames agree, else None."""
         then, now = played[:_LAGS, _SPEECH], heard[_SPEECH]
-        new = np.float32(1.0 - _SEEN)
-        self._cross *= np.float32(_SEEN)
-        self._cross += new * (now * then.conj())
-        self._played *= np.float32(_SEEN)
-        self._played += new * _power(then)
-        self._heard = np.float32(_SEEN) * self._heard + new * _power(now)
-        coherence = (_power(self._cross) / (self._played * self._heard + np.float32(1e-9))).mean(axis=1)
+        phases = now * then.conj()
+        self._together *= np.float32(_SEEN)
+        self._together += np.float32(1.0 - _SEEN) * phases / (np.abs(phases) + np.float32(_LEAST_CROSS))
+        coherence = _power(self._together).mean(axis=1)
         best = int(np.argmax(coherence))
-        if coherence[best] < _COHERENT:
+        if coherence[best] < max(_COHERENT, _STANDS_OUT * float(np.median(coherence))):
             return None
         self._agreed = self._agreed + 1 if best == self._best else 0
         self._best = best
@@ -110,17 +108,20 @@ class EchoPath:
 
     def _doubt_again(self) -> None:
         self._covariance = np.zeros((BINS, TAPS, TAPS), np.complex64)
-        self._covariance[:, range(TAPS), range(TAPS)] = UNKNOWN
-        self._scale = 1.0  # of the covariance; kept apart, so that forgetting costs no pass over all of it
+        self._covariance[:, _TAP, _TAP] = UNKNOWN
         self._updates = 0
 
     @property
     def delay(self) -> float:
         """Seconds from playing to hearing, to about 10 ms: where the filter has its strongest tap."""
         strength = _power(self._filter[_SPEECH]).sum(axis=0)
-        if not strength.any():
-            return 0.0
-        return (self.skipped + int(np.argmax(strength))) * BLOCK / RATE
+        return (self.skipped + int(np.argmax(strength))) * BLOCK / RATE if strength.any() else 0.0
+
+    @property
+    def sounding(self) -> Spectrum:
+        """What was played by the time its echo is loudest now."""
+        frame: Spectrum = self._ring[self._at + round(self.delay * RATE / BLOCK)]
+        return frame
 
     def played(self, frame: Spectrum) -> None:
         """What was played during the frame that is heard next."""
@@ -129,7 +130,8 @@ class EchoPath:
 
     def predict(self, heard: Spectrum, *, learn: bool) -> tuple[Spectrum, Power]:
         """The echo in the frame ``heard``, and in which power (of each bin) that may be wrong, by what is known of the
-        room so far. With ``learn`` the filter is better afterwards."""
+        room so far. It is never louder than what was heard, so a filter that has gone astray is never a sound of its
+        own. With ``learn`` the filter is better afterwards."""
         past = self._ring[self._at : self._at + self._keep]
         if learn:
             self._align(self._finder.push(past, heard))
@@ -137,28 +139,30 @@ class EchoPath:
         echo: Spectrum = np.einsum("ft,ft->f", self._filter, played)
         conjugate = played.conj()
         gain = np.matmul(self._covariance, conjugate[:, :, None])[:, :, 0]
-        doubt: Power = np.float32(self._scale) * np.maximum(np.einsum("ft,ft->f", played, gain).real, 0)
+        doubt: Power = np.maximum(np.einsum("ft,ft->f", played, gain).real, 0)
         if learn:
             self._learn(heard - echo, gain, doubt)
-        return echo, doubt
+        most, size = np.abs(heard), np.abs(echo)
+        return (echo * np.where(size > most, most / (size + np.float32(1e-12)), np.float32(1.0))).astype(
+            np.complex64
+        ), doubt
 
     def _learn(self, error: Spectrum, gain: npt.NDArray[np.complex64], doubt: Power) -> None:
         keep = np.float32(NOISE_SMOOTHING)
         self._noise = keep * self._noise + (1 - keep) * _power(error)
-        weight = np.float32(self._scale) / (np.float32(FORGET) * (self._noise + np.float32(LEAST_POWER)) + doubt)
+        weight = np.float32(1.0) / (self._noise + np.float32(LEAST_POWER) + doubt)
         step = gain * weight[:, None]
         self._filter += step * error[:, None]
         np.multiply(step[:, :, None], gain.conj()[:, None, :], out=self._scratch)
         self._covariance -= self._scratch
-        self._scale /= FORGET
+        self._covariance[:, _TAP, _TAP] += np.float32(WANDER) * np.minimum(_power(self._filter), np.float32(_MOST))
         self._updates += 1
         if self._updates % _RENEW == 0:
             self._renew()
 
     def _renew(self) -> None:
-        fresh = self._covariance * np.float32(self._scale / 2)
-        self._covariance = fresh + fresh.conj().transpose(0, 2, 1)
-        self._scale = 1.0
+        half = self._covariance * np.float32(0.5)
+        self._covariance = half + half.conj().transpose(0, 2, 1)
         size = np.einsum("ftt->f", self._covariance).real
         over = size > TAPS * _MOST
         if over.any():

@@ -35,6 +35,8 @@ MOST_STRETCH = 5e-4
 JUMP_SECONDS = 0.04
 """A difference of more than this is no drift: samples were lost somewhere, and the reference jumps to its place."""
 
+_JUMP = samples_in(JUMP_SECONDS)
+
 
 class Reference:
     """``rate``: of the output, in hertz. ``own_clock``: the output pulls by itself, on its own thread."""
@@ -44,18 +46,18 @@ class Reference:
         self._own_clock = own_clock
         self._resampler = Resampler(rate, RATE, elastic=own_clock)
         self._ready = silence(0)
-        self._least: int | None = None
+        self._least, self._most = 0, 0
         self._looked = 0
         self._began = False
-        self._dry = False
+        self._owed = 0
         self._missed = 0  # by the output's thread only
         self._seen_missed = 0
         self.inserted = 0
-        """Samples at ``RATE`` of silence that took the place of what had not been played yet."""
+        """Samples at ``RATE`` of silence that took the place of what had not come yet."""
         self.dropped = 0
         """Samples at ``RATE`` that were left out, those that found the ring full included."""
         self.resynchronised = 0
-        """Times that samples were inserted or left out."""
+        """Times that the echo has moved, because so many samples were inserted or left out."""
 
     def write(self, samples: Samples) -> None:
         """The output's thread: these are played now, at ``rate``."""
@@ -67,29 +69,36 @@ class Reference:
             self._ring.discard(self._ring.filled)  # played before anybody listened
             self._ready = silence(samples_in(CUSHION_SECONDS))
         self._began = True
-        new = self._resampler.push(self._ring.read(self._ring.filled))
+        new = self._settled(self._resampler.push(self._ring.read(self._ring.filled)))
         self._ready = np.concatenate((self._ready, new)) if self._ready.size else new
         if self._own_clock:
             self._keep_steady()
         if self._ready.size < BLOCK:
-            self._fill_up()
-        else:
-            self._dry = False
+            self._fill_up(BLOCK - self._ready.size)
         out, self._ready = self._ready[:BLOCK], self._ready[BLOCK:]
         return np.ascontiguousarray(out)
 
-    def _fill_up(self) -> None:
-        missing = BLOCK - self._ready.size
+    def _fill_up(self, missing: int) -> None:
         if not self._own_clock:  # the resampler keeps back its first millisecond; so much later is everything, for good
             self._ready = np.concatenate((silence(missing), self._ready))
             return
-        if not self._dry:
-            missing += samples_in(CUSHION_SECONDS)
-            self.resynchronised += 1
-        self._dry = True
-        self.inserted += missing
-        self._least = None
         self._ready = np.concatenate((self._ready, silence(missing)))
+        self.inserted += missing
+        before, self._owed = self._owed, self._owed + missing
+        self.resynchronised += before <= _JUMP < self._owed
+
+    def _settled(self, new: Samples) -> Samples:
+        """What came late has had its time: where silence took its place, it is left out, and everything stays where it
+        was. But an output that stood still for long has played as much silence as was put in."""
+        if not self._owed or not new.size:
+            return new
+        if self._owed > _JUMP:
+            self._owed = 0
+            return new
+        cut = min(self._owed, new.size)
+        self._owed -= cut
+        self.dropped += cut
+        return new[cut:]
 
     def _keep_steady(self) -> None:
         if self._missed != self._seen_missed:
@@ -97,13 +106,16 @@ class Reference:
             self.resynchronised += 1
             self._seen_missed = self._missed
         waiting = self._ready.size - BLOCK
-        self._least = waiting if self._least is None else min(self._least, waiting)
+        self._least = min(self._least, waiting) if self._looked else waiting
+        self._most = max(self._most, waiting) if self._looked else waiting
         self._looked += BLOCK
         if self._looked < LOOK_SECONDS * RATE:
             return
+        self._looked = 0
+        if self._most - self._least > 2 * _JUMP:
+            return  # the event loop has slept, and both sides are still catching up
         over = self._least - samples_in(CUSHION_SECONDS)
-        self._looked, self._least = 0, None
-        if over > JUMP_SECONDS * RATE:
+        if over > _JUMP:
             self._ready = self._ready[over:]
             self.dropped += over
             self.resynchronised += 1

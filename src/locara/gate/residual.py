@@ -52,15 +52,18 @@ KIND_OVER = 1.0
 KIND_FLOOR = 0.1
 """The same two for what the recogniser hears, which suffers more from a damaged voice than from a little echo."""
 
-OVER_RESIDUAL = 2.0
-"""A band that is this many times (3 dB) over the expected residual has something else in it."""
+OVER_RESIDUAL = 4.0
+"""A band that is this many times (6 dB) over the expected residual has something else in it."""
 
 EVIDENT_SHARE = 0.15
 """With so large a share of the bands over the residual, there is as likely a voice as not. Echo alone reaches it for
 single frames, a voice at the echo's own level for most of its syllables."""
 
-SHARE_SMOOTHING = 0.6
-"""How much of the last frame counts: two frames."""
+LEAST_ECHO = 0.01
+"""Where there can be an echo at all, it is never surely none."""
+
+SHARE_SMOOTHING = 0.8
+"""How much of the last frame counts: five frames, half a syllable. What echo leaves over lasts one to three."""
 
 SHARE_HOLD = 0.92
 """How much of the strongest evidence is still believed one frame later: syllables have gaps."""
@@ -86,7 +89,8 @@ _FALL = np.float32(10 ** (-LEAK_FALL * _FRAME_SECONDS / 10))
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
     """One frame. ``strict`` and ``kind``: factors for its bins, shape ``(BINS,)``, for decisions and for recognition.
-    ``echo``: how surely what is heard is only echo, 0 to 1; above 0.5 it explains more than a voice would."""
+    ``echo``: how surely what is heard is only echo, 0 (there can be none) to 1; above 0.5 it explains more than a voice
+    would."""
 
     strict: Power
     kind: Power
@@ -132,7 +136,7 @@ class Residual:
         self._held = max(self._share, SHARE_HOLD * self._held)
         if expected.max() <= AUDIBLE_POWER:
             return 0.0
-        return 1.0 - min(1.0, self._held / (2.0 * EVIDENT_SHARE))
+        return max(LEAST_ECHO, 1.0 - self._held / (2.0 * EVIDENT_SHARE))
 
 
 def _gains(there: Power, expected: Power, over: float, floor: float) -> Power:

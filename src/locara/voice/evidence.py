@@ -27,6 +27,9 @@ ECHO_OFF = 0.7
 ONSET_SECONDS = 0.06
 """Voice this long opens a turn: two of Silero's 32 ms windows, which no click or tap in our recordings reaches."""
 
+ECHO_ONSET_SECONDS = 0.12
+"""The same where an echo of ours is heard, too: what a canceller leaves over is seldom longer. Ducking waits for nothing."""
+
 PREROLL_SECONDS = 0.3
 """Sound from before the onset that the recogniser gets too: voice activity is 55 to 105 ms late, plosives start softly."""
 
@@ -46,6 +49,11 @@ def is_voice(probability: float, echo: float, *, already: bool) -> bool:
     if already:
         return probability >= VOICE_OFF and echo <= ECHO_OFF
     return probability >= VOICE_ON and echo <= ECHO_ON
+
+
+def onset_seconds(echo: float) -> float:
+    """How long a voice must be on to open a turn. ``echo``: 0 where there can be none."""
+    return ECHO_ONSET_SECONDS if echo > 0.0 else ONSET_SECONDS
 
 
 # --- is the turn over? ------------------------------------------------------------------------------------------------

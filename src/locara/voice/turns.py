@@ -131,7 +131,7 @@ def _heard(step: Step, heard: Heard) -> None:
         overlap.duck(step)
     match s.user:
         case User.QUIET:
-            if voice and run >= _ONSET and s.rules.open_mic:
+            if voice and run >= samples_in(evidence.onset_seconds(heard.echo)) and s.rules.open_mic:
                 _open_turn(step, On.VOICE, began=step.s.now - run)
         case User.TALKING:
             _heard_talking(step, heard)
