@@ -112,15 +112,18 @@ class Resampler:
     One instance serves one stream: it remembers the tail of the last block.
     """
 
-    def __init__(self, rate_in: int, rate_out: int) -> None:
+    def __init__(self, rate_in: int, rate_out: int, *, elastic: bool = False) -> None:
+        """``elastic``: ``stretch`` may be turned while the stream runs, also where the rates are equal."""
         for rate in (rate_in, rate_out):
             if not 1_000 <= rate <= 768_000:
                 raise AudioError(f"a sample rate of {rate} Hz is not one", hint="8000 to 192000 Hz is usual")
         self.rate_in = rate_in
         self.rate_out = rate_out
+        self.stretch = 1.0
+        """How many times longer than its rates say the stream becomes, to follow a clock that is not quite right."""
         self._ratio = rate_out / rate_in
         self._converter: Any = None
-        if rate_in != rate_out:
+        if rate_in != rate_out or elastic:
             import samplerate
 
             self._converter = samplerate.Resampler("sinc_fastest", channels=1)
@@ -131,7 +134,7 @@ class Resampler:
             return samples
         if last and samples.size == 0:
             samples = silence(_FLUSH)  # the library flushes nothing after nothing
-        out: Samples = self._converter.process(samples, self._ratio, end_of_input=last)
+        out: Samples = self._converter.process(samples, self._ratio * self.stretch, end_of_input=last)
         return np.ascontiguousarray(out, dtype=np.float32)
 
 

@@ -1,7 +1,7 @@
-"""Where sound comes in: muting before anything else, voice activity, the recent past for pre-roll.
+"""Where sound comes in: muting before anything else, then echo, voice activity, and the recent past for pre-roll.
 
 What may live here: what happens to every block before anyone decides anything. One pass, no waiting: a block costs about
-a tenth of a millisecond.
+a tenth of a millisecond, and one more while an echo has to be taken out.
 """
 
 from __future__ import annotations
@@ -13,13 +13,21 @@ import numpy as np
 
 from locara.audio import BLOCK, RATE, Samples, clean, dbfs, silence
 from locara.engines.contracts import Detector
+from locara.gate.canceller import Canceller, Cleaned
+from locara.gate.echo_watch import EchoWatch, Listening
+from locara.gate.gain_control import GainControl
 from locara.gate.levels import Loudness
+from locara.gate.noise import NoiseSuppressor
 
 MEMORY_SECONDS = 15.0
 """How much of the past is kept, so that a turn can be recognised from its very beginning, or again."""
 
 ZEROS_SECONDS = 0.4
 """Exact digital zeros for this long come from a switch or a refused permission: every real microphone has noise."""
+
+
+SPOKEN = 0.5
+"""Probability of speech from which the canceller's watch calls a block spoken; evidence of echo from which it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +39,27 @@ class Impression:
     loud_until: int
     level: float
     """dB relative to full scale."""
+    echo: float = 0.0
+    """How surely it is only our own echo, 0 to 1."""
 
 
 class Ear:
     """One stream of blocks, heard. ``muted``: zeros from here on, for everyone. ``deaf``: zeros for the decisions only
-    (half duplex: our own voice would be heard)."""
+    (half duplex: our own voice would be heard). ``canceller``: takes the echo of what was played out of what is heard.
+    ``noise_suppression`` and ``gain_control`` change what is recognised, never what is decided by."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        canceller: Canceller | None = None,
+        *,
+        noise_suppression: bool = False,
+        gain_control: bool = False,
+    ) -> None:
+        self.canceller = canceller
+        self._watch = EchoWatch()
+        self._suppressor = NoiseSuppressor() if noise_suppression else None
+        self._levelling = GainControl() if gain_control else None
         self._muted = False
         self.deaf = False
         self.mended = 0
@@ -68,12 +90,20 @@ class Ear:
         """Samples so far."""
         return self._heard
 
+    @property
+    def listening(self) -> Listening:
+        """Whether it can be listened to while we speak; changes when the canceller fails, and when it works again."""
+        return self._watch.verdict
+
     def device_changed(self) -> None:
         """Another device is heard, or played on: what was learned of the old one is void."""
         self._zeros, self.dead = 0, False
+        if self.canceller is not None:
+            self.canceller, self._watch = Canceller(), EchoWatch()
 
-    def hear(self, block: Samples) -> tuple[Samples, Impression]:
-        """The next block as everybody gets it, and what it was like."""
+    def hear(self, block: Samples, played: Samples | None = None) -> tuple[Samples, Impression]:
+        """The next block as everybody gets it, and what it was like. ``played``: what left the output meanwhile, as many
+        samples at ``RATE``; needed where there is a canceller."""
         block, mended = clean(block)
         self.mended += mended
         if self.muted:
@@ -83,12 +113,28 @@ class Ear:
         else:
             self._zeros += block.size
             self.dead = self._zeros >= ZEROS_SECONDS * RATE
-        kept = silence(block.size) if self.deaf else block
-        self._past.append(kept)
-        self._heard += block.size
+        if self.canceller is None or played is None:
+            cleaned = Cleaned(block, block, 0.0, expected=False)
+        else:
+            cleaned = self.canceller.hear(block, played)
         unheard = self.muted or self.deaf
-        until = self._loudness.pass_over(block.size) if unheard else self._loudness.push(kept)
-        return block, Impression(block.size, self._voice(kept), until, dbfs(block))
+        decisive = silence(block.size) if self.deaf else cleaned.decisive
+        probability = self._voice(decisive)
+        self._past.append(silence(block.size) if self.deaf else self._improved(cleaned.sound, probability))
+        self._heard += block.size
+        until = self._loudness.pass_over(block.size) if unheard else self._loudness.push(decisive)
+        level = dbfs(block)
+        if cleaned.expected and played is not None and not self.muted:
+            spoken = probability >= SPOKEN and cleaned.echo < SPOKEN
+            self._watch.push(played=dbfs(played), heard=level, left=dbfs(cleaned.decisive), spoken=spoken)
+        return block, Impression(block.size, probability, until, level, cleaned.echo)
+
+    def _improved(self, sound: Samples, probability: float) -> Samples:
+        if self._suppressor is not None:
+            sound = self._suppressor.push(sound)
+        if self._levelling is not None:
+            sound = self._levelling.push(sound, probability)
+        return sound
 
     def _voice(self, block: Samples) -> float:
         window = np.concatenate((self._window, block))

@@ -19,8 +19,9 @@ from locara.errors import ConfigError
 class Room:
     """``user``: what the user says, at ``RATE`` (silence goes on after it). ``echo_db``: level of the speaker's sound at
     the microphone, or None for headphones; it comes ``delay`` seconds late (at least one block) through ``response`` (an
-    impulse response at ``RATE``, scaled to unit energy). ``noise_dbfs``: level of white noise, or None. ``seed`` makes it
-    the same each time."""
+    impulse response at ``RATE``, scaled to unit energy). ``saturation``: how much a small speaker distorts, 0 not at all:
+    what it plays is ``tanh(saturation * x) / saturation``; at 3 a loud voice is. ``noise_dbfs``: level of white noise, or
+    None. ``seed`` makes it the same each time."""
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class Room:
         echo_db: float | None = None,
         delay: float = 0.06,
         response: Sequence[float] | Samples = (1.0,),
+        saturation: float = 0.0,
         noise_dbfs: float | None = None,
         output_rate: int = 24_000,
         seed: int = 0,
@@ -38,6 +40,7 @@ class Room:
         shape = np.asarray(response, dtype=np.float32)
         self._response: Samples = shape / max(1e-9, float(np.sqrt(np.sum(shape**2))))
         self._echo = 0.0 if echo_db is None else gain(echo_db)
+        self._saturation = saturation
         self._delay = samples_in(delay)
         self._noise = 0.0 if noise_dbfs is None else gain(noise_dbfs)
         self._random = np.random.default_rng(seed)
@@ -72,13 +75,25 @@ class Room:
         """What the speaker played during the block just heard (at ``RATE``)."""
         if not self._echo:
             return
-        echo = self._echo * np.convolve(samples, self._response).astype(np.float32)
+        if self._saturation:
+            samples = np.tanh(self._saturation * samples) / np.float32(self._saturation)
+        echo = self._echo * _through(samples, self._response)
         # The block just played began one block before the present; it arrives `delay` after it was played.
         start = self._delay - BLOCK
         need = start + echo.size
         if self._played.size < need:
             self._played = np.concatenate((self._played, silence(need - self._played.size)))
         self._played[start:need] += echo
+
+
+def _through(samples: Samples, response: Samples) -> Samples:
+    """The whole convolution, shape ``(samples.size + response.size - 1,)``; in the frequency domain where that is faster."""
+    if response.size < 512:
+        return np.convolve(samples, response).astype(np.float32)
+    whole = samples.size + response.size - 1
+    size = 1 << (whole - 1).bit_length()
+    spectrum = np.fft.rfft(samples, size) * np.fft.rfft(response, size)
+    return np.fft.irfft(spectrum, size)[:whole].astype(np.float32)
 
 
 class _Microphone:

@@ -66,7 +66,9 @@ def session(
     attention: Setting = "open",
     idle: float | None = None,
     idle_prompt: str | None = None,
-    echo: Literal["auto", "headphones", "half-duplex"] = "auto",
+    echo: Literal["auto", "headphones", "cancel", "half-duplex"] = "auto",
+    noise_suppression: bool = False,
+    gain_control: bool = False,
     deadlines: Deadlines | None = None,
     end_with_input: bool = False,
 ) -> Session:
@@ -86,16 +88,18 @@ def session(
     word and how many seconds; ``threshold`` and ``engine`` are more options.
     ``idle``: after so many seconds without a sound of either side there is a ``user-idle`` event, and ``idle_prompt``, if
     there is one, is said: once, until the user speaks again.
-    ``echo``: ``"headphones"`` listens while it speaks; ``"half-duplex"`` does not; ``"auto"`` is half-duplex for a
-    microphone and a speaker of this machine, because without echo cancellation it would hear itself.
+    ``echo``: ``"cancel"`` listens while it speaks and takes its own voice out of what it hears; ``"headphones"`` listens
+    and expects no echo; ``"half-duplex"`` does not listen while it speaks; ``"auto"`` cancels for a microphone and a
+    speaker of this machine, and expects no echo elsewhere.
+    ``noise_suppression``, ``gain_control``: less noise, and one level, for the recogniser; decisions never hear them.
     ``end_with_input``: ends when a recording has ended and everything is said.
 
     Raises ``ConfigError`` and ``EngineMissing`` here, ``StageError`` and ``DeviceError`` from ``start()``.
     """
     if patience not in PATIENCE:
         raise ConfigError(f"patience={patience!r} is not known", hint='use "quick", "normal" or "patient"')
-    if echo not in ("auto", "headphones", "half-duplex"):
-        raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones" or "half-duplex"')
+    if echo not in ("auto", "headphones", "cancel", "half-duplex"):
+        raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones", "cancel" or "half-duplex"')
     deadlines = deadlines or Deadlines()
     attending = understood(attention, idle, idle_prompt)
     why: dict[str, str] = {"wake": attending.why}
@@ -105,7 +109,6 @@ def session(
         stt = {"device": source.name}
     brain = _brain(stt, llm, tts, omni, tools, deadlines, why)
     sink, own_speaker = _sink(output)
-    half_duplex = echo == "half-duplex" or (echo == "auto" and own_microphone and own_speaker)
     return Session(
         Parts(
             brain=brain,
@@ -121,7 +124,10 @@ def session(
                 idle_prompt=attending.idle_prompt,
             ),
             wake=attending.wake,
-            half_duplex=half_duplex,
+            half_duplex=echo == "half-duplex",
+            cancel_echo=echo == "cancel" or (echo == "auto" and own_microphone and own_speaker),
+            noise_suppression=noise_suppression,
+            gain_control=gain_control,
             microphone=own_microphone,
             why=why,
             deadlines=deadlines,

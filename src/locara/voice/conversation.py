@@ -254,10 +254,11 @@ class Session:
         return dict(self._parts.brain.capabilities)
 
     def metrics(self) -> dict[str, float]:
-        """Counts and seconds of this session so far."""
+        """Counts and seconds of this session so far; with ``echo="cancel"`` also what the room does to our voice."""
         return {
             **self._loop.counters.as_metrics(),
             **self._parts.brain.counts,
+            **self._loop.echo_metrics(),
             "seconds_heard": seconds(self._loop.ear.heard),
             "samples_mended": float(self._loop.ear.mended),
             "input_overruns": float(self._parts.source.overruns),

@@ -242,6 +242,18 @@ class DeviceSilent(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EchoHandling(Event):
+    """How our own echo is kept out has changed. ``mode``: ``half-duplex`` (the echo could not be cancelled, so nobody is
+    listened to while the assistant speaks; reason ``echo-not-cancelled``) or ``cancel`` (it can again; reason
+    ``echo-cancelled``)."""
+
+    type: ClassVar[str] = "echo-handling"
+    mode: str
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Error(Event):
     """Something failed. Unless ``fatal``, the session lives on."""
 
@@ -263,7 +275,8 @@ class SessionEnd(Event):
 
 ALL: tuple[type[Event], ...] = (
     SessionStart, AttentionChanged, UserIdle, SpeechStart, SpeechEnd, PartialTranscript, FinalTranscript, LlmToken,
-    AudioChunk, TurnEnd, BargeIn, Resume, ToolCalled, ToolResult, Rejected, DeviceChanged, DeviceSilent, Error, SessionEnd,
+    AudioChunk, TurnEnd, BargeIn, Resume, ToolCalled, ToolResult, Rejected, DeviceChanged, DeviceSilent, EchoHandling,
+    Error, SessionEnd,
 )  # fmt: skip
 """Every event there is."""
 

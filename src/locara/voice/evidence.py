@@ -16,8 +16,17 @@ VOICE_ON = 0.5
 VOICE_OFF = 0.35
 """Once on, voice stays on down to here: without it, soft word endings flicker."""
 
+ECHO_ON = 0.5
+"""Evidence of our own echo from which a sound opens no turn: the echo explains it as well as a voice would."""
+
+ECHO_OFF = 0.7
+"""Once on, voice stays on up to here: a syllable that falls under the echo for a moment is not the end of a word."""
+
 ONSET_SECONDS = 0.06
 """Voice this long opens a turn: two of Silero's 32 ms windows, which no click or tap in our recordings reaches."""
+
+ECHO_ONSET_SECONDS = 0.12
+"""The same where an echo of ours is heard, too: what a canceller leaves over is seldom longer. Ducking waits for nothing."""
 
 PREROLL_SECONDS = 0.3
 """Sound from before the onset that the recogniser gets too: voice activity is 55 to 105 ms late, plosives start softly."""
@@ -30,6 +39,20 @@ HANGOVER_SECONDS = 0.25
 
 TOLD_SECONDS = 0.1
 """Unvoiced this long is told as ``speech-end``: a shorter gap prepares a reply, but need not flicker in anyone's view."""
+
+
+def is_voice(probability: float, echo: float, *, already: bool) -> bool:
+    """Whether a block counts as the user's voice. ``probability``: of speech. ``echo``: how surely it is only our own.
+    ``already``: the block before it did."""
+    if already:
+        return probability >= VOICE_OFF and echo <= ECHO_OFF
+    return probability >= VOICE_ON and echo <= ECHO_ON
+
+
+def onset_seconds(echo: float) -> float:
+    """How long a voice must be on to open a turn. ``echo``: 0 where there can be none."""
+    return ECHO_ONSET_SECONDS if echo > 0.0 else ONSET_SECONDS
+
 
 # --- pauses and turns -------------------------------------------------------------------------------------------------
 

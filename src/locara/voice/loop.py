@@ -21,8 +21,11 @@ from locara.devices.choose import Kind
 from locara.devices.contracts import Sink, Source
 from locara.engines.contracts import Announces, Detector, TurnDetector, WakeWord
 from locara.errors import DeviceError, LocaraError
+from locara.gate.canceller import Canceller
 from locara.gate.ear import Ear
+from locara.gate.echo_watch import Listening
 from locara.gate.mouth import Mouth
+from locara.gate.reference import Reference
 from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
 from locara.voice import moves, turns
@@ -66,6 +69,10 @@ class Parts:
     wake: WakeWord | None = None
     """What listens for the wake word; ``rules.wake_word`` is set with it."""
     half_duplex: bool = False
+    cancel_echo: bool = False
+    """What is played is taken out of what is heard. Ignored where ``half_duplex`` is True."""
+    noise_suppression: bool = False
+    gain_control: bool = False
     microphone: bool = False
     """The source is a real microphone, so digital zeros mean that something is wrong with it."""
     why: dict[str, str] = field(default_factory=dict)
@@ -82,7 +89,14 @@ class Loop:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.ear = Ear(parts.detector)
+        self.ear = Ear(
+            parts.detector,
+            Canceller() if parts.cancel_echo and not parts.half_duplex else None,
+            noise_suppression=parts.noise_suppression,
+            gain_control=parts.gain_control,
+        )
+        self.reference: Reference | None = None
+        """What was played, for the canceller; None where there is none."""
         self.inbox: asyncio.Queue[moves.Happened] = asyncio.Queue(INBOX)
         self.events: Broadcast[tell.Event] = Broadcast(EVENTS_WAITING, expendable=_expendable, marked=_marked)
         self.raw_input: Broadcast[Samples] = Broadcast(BLOCKS_WAITING)
@@ -106,6 +120,7 @@ class Loop:
         self._being_said = (-1, 0)  # turn, number of the saying
         self._quiet_since = 0
         self._deaf_until = 0
+        self._told_listening = Listening.WHILE_SPEAKING
         self._newest_saying = 0
         self._out: deque[Samples] = deque(maxlen=BLOCKS_WAITING)
 
@@ -113,6 +128,8 @@ class Loop:
 
     def open_mouth(self, rate: int) -> None:
         """The output is open and takes samples at ``rate`` hertz."""
+        if self.ear.canceller is not None:
+            self.reference = Reference(rate, own_clock=self.parts.sink.own_clock)
         self._mouth = Mouth(rate)
         rules = dataclasses.replace(self.parts.rules, output_rate=rate, words=self._brain.words)
         if self.parts.wake is not None:
@@ -191,12 +208,13 @@ class Loop:
                     if not sink.own_clock:
                         sink.advance()
                     self.ear.deaf = self._must_be_deaf()
-                    heard, like = self.ear.hear(block)
+                    heard, like = self.ear.hear(block, None if self.reference is None else self.reference.block())
                     if self.raw_input.listened_to:
                         self.raw_input.send(heard)
                     if self.parts.microphone:
                         self.following.listen_for_zeros(self.ear)
-                    await self.inbox.put(moves.Heard(like.n, like.probability, like.loud_until))
+                    self._told_of_echo()
+                    await self.inbox.put(moves.Heard(like.n, like.probability, like.loud_until, like.echo))
                     if self._waking is not None:
                         await self._spot(self._waking, block.size)
         except LocaraError as error:
@@ -232,11 +250,23 @@ class Loop:
         self.ear.device_changed()
 
     def _must_be_deaf(self) -> bool:
-        if not self.parts.half_duplex or self.following.sink.lost:
+        half_duplex = self.parts.half_duplex or self.ear.listening is Listening.IN_TURNS
+        if not half_duplex or self.following.sink.lost:
             return False
         if self.state.assistant in SOUNDING:
             self._deaf_until = self.ear.heard + round(DEAF_TAIL_SECONDS * RATE)
         return self.ear.heard < self._deaf_until
+
+    def _told_of_echo(self) -> None:
+        listening = self.ear.listening
+        if listening is self._told_listening:
+            return
+        self._told_listening = listening
+        if listening is Listening.IN_TURNS:
+            reason, hint = "echo-not-cancelled", "use headphones, or turn the speaker down; it is tried again meanwhile"
+        else:
+            reason, hint = "echo-cancelled", ""
+        self.emit(tell.EchoHandling(t=self.now, mode=listening.value, reason=reason, hint=hint))
 
     async def _run(self) -> None:
         """One inbox, one decision, one act."""
@@ -393,9 +423,26 @@ class Loop:
         """Called by the sink, perhaps on the audio thread: renders, and leaves a copy for `raw_output`."""
         mouth = self._mouth
         out = mouth.render(n) if mouth is not None else silence(n)
+        if self.reference is not None:
+            self.reference.write(out)
         if self.raw_output.listened_to:
             self._out.append(out)
         return out
+
+    def echo_metrics(self) -> dict[str, float]:
+        """What is known of the echo: losses in dB, ``echo_delay`` in seconds, and how often the reference had to jump."""
+        canceller, reference = self.ear.canceller, self.reference
+        if canceller is None or reference is None:
+            return {}
+        return {
+            "echo_return_loss": canceller.echo_return_loss,
+            "echo_return_loss_enhancement": canceller.enhancement,
+            "echo_delay": canceller.delay,
+            "echo_restarts": float(canceller.restarts),
+            "echo_resynchronised": float(reference.resynchronised),
+            "echo_samples_inserted": float(reference.inserted),
+            "echo_samples_dropped": float(reference.dropped),
+        }
 
     def _drain_output(self) -> None:
         while self._out:

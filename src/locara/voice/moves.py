@@ -42,11 +42,12 @@ class Chunk:
 @dataclass(frozen=True, slots=True)
 class Heard:
     """A block of ``n`` samples was heard. This is the clock. ``probability``: of speech. ``loud_until``: where the last
-    sound above the room's floor ended."""
+    sound above the room's floor ended. ``echo``: how surely it is only our own voice come back, 0 to 1."""
 
     n: int
     probability: float
     loud_until: int = 0
+    echo: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,14 +130,14 @@ def _draw_conclusions(step: Step) -> None:
 
 def _heard(step: Step, heard: Heard) -> None:
     s = step.s
-    voice = heard.probability >= (evidence.VOICE_OFF if s.voice else evidence.VOICE_ON)
+    voice = evidence.is_voice(heard.probability, heard.echo, already=s.voice)
     run = s.run + heard.n if voice == s.voice else heard.n
     step.set(now=s.now + heard.n, voice=voice, run=run, probability=heard.probability)
     if voice and s.assistant is Assistant.SPEAKING and (s.rules.open_mic or s.turn is not None):
         overlap.duck(step)
     match s.user:
         case User.QUIET:
-            if voice and run >= _ONSET and attending.voice_opens(step.s):
+            if voice and run >= samples_in(evidence.onset_seconds(heard.echo)) and attending.voice_opens(step.s):
                 _open_turn(step, On.VOICE, began=max(step.s.now - run, s.attention.heard_from))
         case User.TALKING:
             _heard_talking(step, heard)
