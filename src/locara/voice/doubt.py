@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from locara.voice.evidence import words_of
+from locara.voice.evidence import SENTENCE_SECONDS, says_nothing, words_of
 
 SYLLABLES_PER_SECOND = 10.0
 """Nobody speaks faster for long: fast English has 6 to 7 syllables a second, the fastest talkers 9 to 10."""
@@ -19,6 +19,10 @@ UNSEEN_SECONDS = 0.3
 
 NEVER_FEWER = 3
 """Syllables that are always believed, however short the voice: quiet words are seen by voice activity for a moment only."""
+
+FAINT = 0.25
+"""Below this confidence (0 to 1) words that ask for nothing ("of", "but for that") are not believed of a voice shorter than
+`evidence.SENTENCE_SECONDS`. pocketsphinx made them of hens that voice activity took for a voice, with 0.13 and 0.21."""
 
 LOOP_TIMES, LOOP_WORD_TIMES = 3, 6
 """How often a phrase of two words or more, or one word, is said in a row to be a loop, if nothing else is said."""
@@ -51,7 +55,7 @@ def doubt(text: str, *, voiced: float, confidence: float | None = None) -> str |
     """Why ``text`` was probably not said, or None where it may have been.
 
     ``voiced``: seconds of voice that it was recognised from. ``confidence``: the recogniser's, 0 to 1, or None. Returns
-    ``"no-speech"`` (more words than the voice has time for, or words where there was next to no voice) or
+    ``"no-speech"`` (more words than the voice has time for, or nothing but faint ones of a short voice) or
     ``"hallucination"`` (a loop, or a phrase that engines are known to invent, with other evidence against it).
     """
     words = words_of(text)
@@ -59,6 +63,8 @@ def doubt(text: str, *, voiced: float, confidence: float | None = None) -> str |
         return None
     said = sum(syllables(word) for word in words)
     if said > max(NEVER_FEWER, SYLLABLES_PER_SECOND * (voiced + UNSEEN_SECONDS)):
+        return "no-speech"
+    if confidence is not None and confidence < FAINT and voiced < SENTENCE_SECONDS and says_nothing(words):
         return "no-speech"
     times, period = loop(words)
     rate = said / (voiced + UNSEEN_SECONDS / 2)

@@ -83,7 +83,8 @@ def _of_clause(text: str, span: ClauseSpan, rate: int) -> list[Sounding]:
     return [Sounding(word, at, max(at, to)) for (word, _), at, to in zip(found, starts, ends, strict=True)]
 
 
-def is_echo(heard: str, ours: Sequence[Sounding], onset: float, until: float) -> bool:
+@functools.lru_cache(maxsize=64)  # asked again with every block, until something changes
+def is_echo(heard: str, ours: tuple[Sounding, ...], onset: float, until: float) -> bool:
     """Whether ``heard`` is our own voice. There was voice while the output was from ``onset`` to ``until``, in seconds of
     the reply (beyond its end if it had ended). ``ours``: what had sounded by then, at least from ``DELAY_SECONDS +
     AROUND_SECONDS`` before ``onset`` on. How late the echo came is not known, so each delay is tried."""

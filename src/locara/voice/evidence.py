@@ -152,7 +152,7 @@ _OBJECTIONS = frozenset("nope hold pause hey listen sorry actually but".split())
 """And these once it is sure of the text, however short: "but" and "hey" are also what it guesses at in a murmur."""
 _FAINT = frozenset(
     """a an the it is its it's if of in on at to or and as so i'm he she they them then than there that this her him his
-    they've they'd he's she's i'd i'll be been was are were am has had with for by you we our an' hello""".split()
+    they've they'd he's she's i'd i'll be been was are were am has had with for by you we our an' but hello""".split()
 )
 """What a recogniser makes of a murmur, besides its letters: words that alone ask for nothing. (pocketsphinx on ten real
 backchannels: "if they", "it is", "the", "they", "hello", nothing.)"""
@@ -210,18 +210,22 @@ def _tells(telling: tuple[str, ...], *, long: bool, confidence: float | None) ->
     """Whether settled words want something. Of a short voice, a word that a murmur could be only tells if it is sure."""
     if long or not telling:
         return bool(telling)
-    plain = [word for word in telling if word not in _FAINT and len(word) > 1]
-    return bool(plain) and (confidence is None or confidence >= SURE)
+    return not says_nothing(telling) and (confidence is None or confidence >= SURE)
 
 
 def _after_the_voice(silence: float, long: bool, words: tuple[str, ...], settled: bool) -> Floor:
     """``words``: what there is, or what was guessed at if a recogniser took all of it back."""
     known = settled and silence >= ALL_SAID_SECONDS
-    if long and any(word not in _FAINT for word in telling_words(words)) and (known or silence >= WORDS_SECONDS):
+    if long and not says_nothing(telling_words(words)) and (known or silence >= WORDS_SECONDS):
         return Floor.TAKEN  # somebody said a name that it does not know
     if known or silence >= (WORDS_SECONDS if words or not long else LATE_WORDS_SECONDS):
         return Floor.KEPT
     return Floor.OPEN
+
+
+def says_nothing(words: tuple[str, ...]) -> bool:
+    """True for words that alone ask for nothing ("of", "it is", a letter), which is what a murmur or a noise becomes."""
+    return all(word in _FAINT or len(word) == 1 for word in words)
 
 
 def telling_words(words: tuple[str, ...]) -> tuple[str, ...]:
