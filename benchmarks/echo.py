@@ -313,8 +313,7 @@ def main() -> None:
             if options.verbose:
                 last = outcomes[-1]
                 onset = scene.interruption[0] if scene.interruption else None
-                print(scene.id, "onset", onset, "stopped", last.stopped, "silent", last.silent, last.turns, last.lowered,
-                      last.modes, {k: round(v, 2) for k, v in last.metrics.items() if k.startswith("echo_return")})  # fmt: skip
+                print(scene.id, "onset", onset, "stopped", last.stopped, "silent", last.silent, last.turns, last.modes)
         report(f'locara echo="{echo}"', outcomes)
         seconds = sum(one.near.size for one in scenes) / RATE
         print(f"\n{(time.process_time() - began) / seconds:.3f} CPU seconds a second of conversation, all told")

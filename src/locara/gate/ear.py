@@ -95,6 +95,11 @@ class Ear:
         """Whether it can be listened to while we speak; changes when the canceller fails, and when it works again."""
         return self._watch.verdict
 
+    def room_changed(self) -> None:
+        """The microphone or the speaker is another one now: the way between them has to be learned again."""
+        if self.canceller is not None:
+            self.canceller.forget()
+
     def hear(self, block: Samples, played: Samples | None = None) -> tuple[Samples, Impression]:
         """The next block as everybody gets it, and what it was like. ``played``: what left the output meanwhile, as many
         samples at ``RATE``; needed where there is a canceller."""
