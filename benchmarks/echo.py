@@ -313,9 +313,7 @@ def main() -> None:
             if options.verbose:
                 last = outcomes[-1]
                 onset = scene.interruption[0] if scene.interruption else None
-                losses = {name: round(v, 2) for name, v in last.metrics.items() if name.startswith("echo_return")}
-                print(scene.id, "onset", onset, "stopped", last.stopped, "silent", last.silent, last.turns)
-                print("   ", last.lowered, last.modes, losses)
+                print(scene.id, "onset", onset, "stopped", last.stopped, "silent", last.silent, last.turns, last.modes)
         report(f'locara echo="{echo}"', outcomes)
         seconds = sum(one.near.size for one in scenes) / RATE
         print(f"\n{(time.process_time() - began) / seconds:.3f} CPU seconds a second of conversation, all told")

@@ -8,14 +8,15 @@ import pytest
 from locara.audio import BLOCK, RATE, silence
 from locara.gate.canceller import Canceller
 from locara.gate.lapped import LAG
+from locara.testing.babble import answer, babble
 
-from .echoes import babble, cancelled, joined, quieter, room, through
+from .echoes import cancelled, joined, quieter, through
 
 
 @pytest.mark.parametrize(("delay", "loss"), [(0.0, 12.0), (0.06, -3.0), (0.25, 6.0), (0.5, 0.0)])
 def test_the_echo_is_gone_within_a_second_wherever_it_comes_from(delay: float, loss: float) -> None:
     played = babble(4.0, 1)
-    echo = through(played, room(2, delay=delay, loss_db=loss))
+    echo = through(played, answer(2, delay=delay, loss_db=loss))
     canceller = Canceller()
     pieces = cancelled(canceller, echo, played)
     left = joined([one.sound for one in pieces])
@@ -29,7 +30,7 @@ def test_the_echo_is_gone_within_a_second_wherever_it_comes_from(delay: float, l
 
 def test_our_own_voice_is_told_as_echo_from_its_first_syllable() -> None:
     played = babble(3.0, 3)
-    pieces = cancelled(Canceller(), through(played, room(4)), played)
+    pieces = cancelled(Canceller(), through(played, answer(4)), played)
     told = np.array([one.echo for one in pieces if one.expected])
     assert told.size > 100
     assert np.mean(told >= 0.5) > 0.97
@@ -39,7 +40,7 @@ def test_our_own_voice_is_told_as_echo_from_its_first_syllable() -> None:
 @pytest.mark.parametrize("level", [1.0, 2.0])
 def test_another_voice_stays_and_is_told(level: float) -> None:
     played = babble(5.0, 5)
-    echo = through(played, room(6))
+    echo = through(played, answer(6))
     voice = np.zeros_like(played)
     voice[3 * RATE : 4 * RATE] = babble(1.0, 7, level=0.05 * level)  # the echo has 0.05
     pieces = cancelled(Canceller(), echo + voice, played)
@@ -71,7 +72,7 @@ def test_with_headphones_a_voice_is_a_voice_although_we_speak() -> None:
 
 def test_a_room_that_changes_is_learned_again() -> None:
     played = babble(8.0, 12)
-    first, second = room(13, delay=0.04), room(14, delay=0.12, loss_db=0.0)
+    first, second = answer(13, delay=0.04), answer(14, delay=0.12, loss_db=0.0)
     echo = np.concatenate((through(played, first)[: 4 * RATE], through(played, second)[4 * RATE :]))
     left = joined([one.decisive for one in cancelled(Canceller(), echo, played)])
     assert quieter(echo[6 * RATE :], left[6 * RATE :]) > 20.0
@@ -81,7 +82,7 @@ def test_clocks_that_run_apart_are_followed() -> None:
     """100 parts in a million: two devices."""
     played = babble(8.0, 15)
     at = np.arange(played.size) * (1.0 + 100e-6)
-    echo = np.interp(at, np.arange(played.size), through(played, room(16))).astype(np.float32)
+    echo = np.interp(at, np.arange(played.size), through(played, answer(16))).astype(np.float32)
     pieces = cancelled(Canceller(), echo, played)
     left = joined([one.decisive for one in pieces])
     assert quieter(echo[4 * RATE :], left[4 * RATE :]) > 18.0
@@ -91,7 +92,7 @@ def test_clocks_that_run_apart_are_followed() -> None:
 
 def test_muting_teaches_nothing() -> None:
     played = babble(6.0, 17)
-    echo = through(played, room(18))
+    echo = through(played, answer(18))
     heard = echo.copy()
     heard[2 * RATE : 4 * RATE] = 0.0
     left = joined([one.sound for one in cancelled(Canceller(), heard, played)])

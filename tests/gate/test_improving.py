@@ -9,8 +9,9 @@ from locara.audio import BLOCK, RATE, dbfs, gain, silence
 from locara.gate.gain_control import CEILING, TARGET_DBFS, GainControl
 from locara.gate.lapped import LAG
 from locara.gate.noise import NoiseSuppressor
+from locara.testing.babble import babble
 
-from .echoes import babble, blocks, joined, quieter
+from .echoes import blocks, joined, quieter
 
 
 def hiss(seconds: float, dbfs_: float) -> np.ndarray:

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 
-from locara.testing import Conversation, Line, ScriptedModel, play
+from locara import voice
+from locara.audio import RATE, Samples, resample, silence
+from locara.engines.contracts import Speech
+from locara.testing import (
+    Conversation,
+    EnergyDetector,
+    Line,
+    Room,
+    ScriptedModel,
+    ScriptedRecogniser,
+    ScriptedVoice,
+    play,
+    run,
+)  # fmt: skip
+from locara.testing.babble import answer, babble
 from locara.voice import Session
+from locara.voice.events import EchoHandling, Event
 
 from .scenes import LONG, check_story
 
@@ -76,3 +92,111 @@ def test_without_any_echo_handling_the_rig_does_hear_the_echo() -> None:
     )
     result = play(talk)
     assert result.of("barge-in", "resume", "rejected")
+
+
+CANCEL = {"echo": "cancel"}
+
+
+class Talking(ScriptedVoice):
+    """Speaks noise with the rhythm of speech: the tones of the scripted voice teach a canceller a few frequencies only."""
+
+    async def speak(self, text: str) -> AsyncIterator[Speech]:
+        """As long as the scripted voice would take."""
+        self.spoken.append(text)
+        sound = resample(babble(max(0.3, len(text) / 15.0), len(text)), RATE, self.rate)
+        for at in range(0, sound.size, 2400):
+            await asyncio.sleep(0.01)
+            yield Speech(sound[at : at + 2400])
+
+
+ROOMS = {"near": answer(1, delay=0.0, loss_db=0.0), "far": answer(2, delay=0.15, loss_db=0.0, decay=0.3)}
+
+
+@pytest.mark.parametrize("echo_db", [-20.0, 0.0])
+@pytest.mark.parametrize("response", list(ROOMS.values()), ids=list(ROOMS))
+def test_a_session_that_cancels_its_echo_neither_stops_for_itself_nor_answers_itself(
+    echo_db: float, response: Samples
+) -> None:
+    talk = Conversation(
+        [Line(0.5, "tell me all about it")], echo_db=echo_db, noise_dbfs=-65.0, settings=CANCEL, more=12.0
+    )
+    model = ScriptedModel([LONG])
+    result = play(talk, llm=model, tts=Talking(), response=response)
+    check_story(result)
+    assert not result.of("barge-in", "rejected", "echo-handling")
+    assert [one.reason for one in result.turn_ends("assistant")] == ["finished"]
+    assert len(model.asked) == 1
+    assert result.metrics["echo_return_loss"] == pytest.approx(-echo_db, abs=4.0)
+    assert result.metrics["echo_return_loss_enhancement"] > 15.0
+    assert result.metrics["echo_resynchronised"] == 0
+
+
+@pytest.mark.parametrize("after", [0.6, 1.5, 4.0])
+def test_a_session_that_cancels_its_echo_can_be_interrupted_from_its_first_second(after: float) -> None:
+    first = play(Conversation([Line(0.5, "tell me all about it")], replies=[LONG]), tts=Talking())
+    begins = first.of("audio-chunk")[0].t
+    lines = [Line(0.5, "tell me all about it"), Line(begins + after, "stop please I know it")]
+    talk = Conversation(lines, replies=[LONG, "Fine."], echo_db=-12.0, noise_dbfs=-65.0, settings=CANCEL, more=4.0)
+    result = play(talk, tts=Talking(), response=ROOMS["near"])
+    check_story(result)
+    (barge,) = result.of("barge-in")
+    assert 0.0 < barge.t - (begins + after) < 1.2
+    assert result.texts("final-transcript") == ["tell me all about it", "stop please I know it"]
+
+
+class Distorting(Room):
+    """A speaker that turns every sample's sign at random: as loud as what was played, and not to be predicted from it."""
+
+    def sound(self, samples: Samples) -> None:
+        """What comes back."""
+        signs = np.random.default_rng(samples.size).choice(np.array([-1.0, 1.0], np.float32), samples.size)
+        super().sound(samples * signs * np.sign(samples))
+
+
+def test_an_echo_that_cannot_be_cancelled_is_told_and_the_session_takes_turns() -> None:
+    """It is noticed after some seconds of our own voice; from then on nobody is listened to meanwhile."""
+
+    async def main() -> tuple[list[Event], dict[str, float]]:
+        space = Distorting(silence(0), echo_db=-3.0)
+        session = voice.session(
+            stt=ScriptedRecogniser([]), llm=ScriptedModel(), tts=Talking(), vad=EnergyDetector(), input=space.microphone,
+            output=space.speaker, echo="cancel",
+        )  # fmt: skip
+        events: list[Event] = []
+
+        async def collect() -> None:
+            async for event in session.events():
+                events.append(event)
+
+        collecting = asyncio.create_task(collect())
+        async with session:
+            for _ in range(4):
+                await session.say(LONG)
+        await collecting
+        return events, session.metrics()
+
+    events, _ = run(main())
+    told = next(one for one in events if isinstance(one, EchoHandling))
+    assert (told.mode, told.reason) == ("half-duplex", "echo-not-cancelled")
+    assert told.hint
+    assert told.t < 15.0
+    later = [one.type for one in events if one.t > told.t + 1.5]
+    assert not {"speech-start", "barge-in", "resume"} & set(later)
+    assert later.count("turn-end") >= 1, "and it goes on speaking"
+
+
+def test_with_echo_cancelled_the_user_is_recognised_as_without() -> None:
+    plain = play(Conversation([Line(0.5, "what time is it now")], replies=["It is noon."]))
+    cancelling = play(Conversation([Line(0.5, "what time is it now")], replies=["It is noon."], settings=CANCEL))
+    assert cancelling.texts("final-transcript") == plain.texts("final-transcript")
+    assert [one.t for one in cancelling.of("speech-start")] == [one.t for one in plain.of("speech-start")]
+    assert cancelling.turn_ends("user")[0].latency == plain.turn_ends("user")[0].latency, "nothing is late"
+
+
+def test_noise_suppression_and_gain_control_change_what_is_recognised_and_nothing_that_is_decided() -> None:
+    talk = [Line(0.5, "what time is it now")]
+    plain = play(Conversation(talk, replies=["It is noon."], noise_dbfs=-50.0))
+    settings = {"noise_suppression": True, "gain_control": True}
+    better = play(Conversation(talk, replies=["It is noon."], noise_dbfs=-50.0, settings=settings))
+    assert [one.t for one in better.events] == [one.t for one in plain.events]
+    assert better.texts("final-transcript") == plain.texts("final-transcript")

@@ -139,3 +139,22 @@ def test_the_echo_of_a_steady_sound_has_no_holes() -> None:
     echo = run(main())
     first = int(np.argmax(np.abs(echo) > 0.02))
     assert np.all(echo[first:] > 0.02)
+
+
+def test_a_speaker_that_saturates_distorts_loud_sound_and_leaves_quiet_sound_alone() -> None:
+    def peak(level: float) -> float:
+        room = Room(silence(0), echo_db=0.0, delay=0.02, saturation=3.0)
+        return float(np.abs(heard(room, in_blocks(np.full(BLOCK, level, np.float32), 3))).max())
+
+    assert peak(0.01) == pytest.approx(0.01, rel=1e-3)
+    assert peak(0.9) == pytest.approx(np.tanh(2.7) / 3, rel=1e-4)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 3 * BLOCK), st.integers(500, 5000))
+def test_a_long_room_sounds_as_the_plain_sum_of_its_reflections(n: int, length: int) -> None:
+    shape, played = noise(length, seed=3), noise(n, seed=4)
+    room = Room(silence(0), echo_db=0.0, delay=0.02, response=shape)
+    got = heard(room, in_blocks(played, 5 + -(-(n + length) // BLOCK)))
+    whole = np.convolve(played.astype(np.float64), shape / np.sqrt(np.sum(shape.astype(np.float64) ** 2)))
+    assert np.allclose(got[BLOCK : BLOCK + whole.size], np.clip(whole, -1, 1), atol=1e-4)

@@ -183,3 +183,20 @@ def test_the_deadlines_come_in_an_order_that_makes_sense() -> None:
     assert evidence.BLIP_SECONDS < evidence.HOLD_SECONDS < evidence.SENTENCE_SECONDS < evidence.GUESSED_SECONDS
     assert evidence.GUESSED_SECONDS < evidence.TAKE_SECONDS < evidence.AGREEING_SECONDS < evidence.HELD_SECONDS
     assert evidence.ALL_SAID_SECONDS < evidence.WORDS_SECONDS < evidence.LATE_WORDS_SECONDS
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.booleans())
+def test_more_echo_never_makes_a_voice_and_without_any_the_probability_decides(
+    probability: float, less: float, more: float, already: bool
+) -> None:
+    less, more = min(less, more), max(less, more)
+    if evidence.is_voice(probability, more, already=already):
+        assert evidence.is_voice(probability, less, already=already)
+    wanted = evidence.VOICE_OFF if already else evidence.VOICE_ON
+    assert evidence.is_voice(probability, 0.0, already=already) == (probability >= wanted)
+    assert not evidence.is_voice(probability, 1.0, already=already), "what is surely our own is nobody's voice"
+
+
+def test_a_voice_over_our_own_echo_must_last_longer_to_open_a_turn() -> None:
+    assert evidence.onset_seconds(0.0) == evidence.ONSET_SECONDS
+    assert evidence.onset_seconds(0.01) == evidence.ECHO_ONSET_SECONDS > evidence.ONSET_SECONDS

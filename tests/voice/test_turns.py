@@ -795,3 +795,16 @@ def test_what_the_effects_do_to_a_real_mouth_is_what_they_say() -> None:
                 {"duck": mouth.duck, "hold": mouth.hold, "goon": mouth.go_on}[one]()
         mouth.render(960)
         assert float(mouth.render(960)[0]) == pytest.approx(level, abs=1e-4)
+
+
+def test_what_our_own_echo_explains_is_no_voice_and_what_it_does_not_must_last_a_little_longer() -> None:
+    state = State()
+    for _ in range(50):
+        state, effects = receive(state, moves.Heard(BLOCK, 0.99, echo=0.8))
+        assert not effects
+    assert not state.voice
+    opened = 0.0
+    while state.turn is None:
+        state, _ = receive(state, moves.Heard(BLOCK, 0.99, echo=0.2))
+        opened += BLOCK / RATE
+    assert opened == pytest.approx(evidence.ECHO_ONSET_SECONDS)

@@ -208,6 +208,15 @@ def _on_device(view: View, event: on.DeviceChanged) -> View:
     return with_lines(view, Line((("note   ", "warm"), (event.hint or f"{event.device} has changed", "plain"))))
 
 
+def _on_echo(view: View, event: on.EchoHandling) -> View:
+    what = (
+        "the echo could not be cancelled: not listening while speaking" if event.hint else "the echo is cancelled again"
+    )
+    lines = [Line((("note   ", "warm"), (what, "plain")))]
+    lines += [Line(((f"       -> {event.hint}", "plain"),))] if event.hint else []
+    return with_lines(view, *lines)
+
+
 def _on_end(view: View, _: on.Event) -> View:
     return replace(reply_done(view), phase="ended", partial="", user_speaks=False)
 
@@ -229,6 +238,7 @@ _CHANGES: dict[type[on.Event], Callable[[View, Any], View]] = {
     on.ToolCalled: _on_tool,
     on.DeviceChanged: _on_device,
     on.DeviceSilent: _on_silent,
+    on.EchoHandling: _on_echo,
     on.Error: _on_error,
     on.SessionEnd: _on_end,
 }

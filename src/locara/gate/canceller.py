@@ -74,6 +74,13 @@ class Canceller:
         """dB by which the echo is weaker in ``sound`` than at the microphone while only we speak (ERLE)."""
         return _decibels(self._powers[2], self._powers[3])
 
+    def forget(self) -> None:
+        """Another room or another device: nothing of what was learned is true any more."""
+        self._path.forget()
+        self._residual = Residual()
+        self._worse = 0
+        self.restarts += 1
+
     def hear(self, heard: Samples, played: Samples) -> Cleaned:
         """The next block, without the echo of what was played. ``heard`` all zeros (muted) teaches nothing."""
         if math.sqrt(float(np.dot(played, played)) / BLOCK) > PLAYED:
@@ -111,9 +118,7 @@ class Canceller:
             self._powers = _FIGURES * self._powers + (1.0 - _FIGURES) * powers
         self._worse = self._worse + BLOCK if powers[3] > WORSE * powers[2] else 0
         if self._worse >= WORSE_SECONDS * RATE:
-            self._path.forget()
-            self._worse = 0
-            self.restarts += 1
+            self.forget()
 
 
 def _decibels(above: float, below: float) -> float:

@@ -96,10 +96,10 @@ class Ear:
         return self._watch.verdict
 
     def device_changed(self) -> None:
-        """Another device is heard, or played on: what was learned of the old one is void."""
+        """The microphone or the speaker is another one now: the way between them has to be learned again."""
         self._zeros, self.dead = 0, False
         if self.canceller is not None:
-            self.canceller, self._watch = Canceller(), EchoWatch()
+            self.canceller.forget()
 
     def hear(self, block: Samples, played: Samples | None = None) -> tuple[Samples, Impression]:
         """The next block as everybody gets it, and what it was like. ``played``: what left the output meanwhile, as many

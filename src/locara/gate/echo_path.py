@@ -55,7 +55,8 @@ _LAGS = samples_in(SEARCHED_SECONDS) // BLOCK
 _SPEECH = slice(round(250 / BIN_HERTZ), round(3600 / BIN_HERTZ), 2)
 _SEEN = 0.97  # how much of the past counts in the search: about 0.7 s
 _COHERENT = 0.05  # mean coherence (0 to 1) of a lag that explains something: three times that of two strangers
-_STANDS_OUT = 3.0  # times the median of all lags
+_STANDS_OUT = 2.0  # times the median of all lags: over 100 frequencies a stranger's best lag has 1.4 times
+_FEWEST = 4.0  # frames
 _LEAST_CROSS = 1e-7  # power below which a phase is only rounding
 _SURE_FRAMES = 3  # that must agree before the filter is moved
 _LEAD = 1  # frames: the filter begins this much before the strongest answer
@@ -68,6 +69,7 @@ class DelayFinder:
 
     def __init__(self) -> None:
         self._together = np.zeros((_LAGS, len(range(*_SPEECH.indices(BINS)))), np.complex64)
+        self._weight = np.zeros(_LAGS, np.float32)
         self._best = -1
         self._agreed = 0
 
@@ -75,10 +77,13 @@ class DelayFinder:
         """``played``: the spectra of the last frames, newest first, shape ``(lags, BINS)``. Returns the lag of the
         strongest answer in frames once several frames agree, else None."""
         then, now = played[:_LAGS, _SPEECH], heard[_SPEECH]
-        phases = now * then.conj()
+        cross = now * then.conj()
+        size = np.abs(cross)
         self._together *= np.float32(_SEEN)
-        self._together += np.float32(1.0 - _SEEN) * phases / (np.abs(phases) + np.float32(_LEAST_CROSS))
-        coherence = _power(self._together).mean(axis=1)
+        self._together += cross / (size + np.float32(_LEAST_CROSS))
+        self._weight *= np.float32(_SEEN)
+        self._weight += size.mean(axis=1) > _LEAST_CROSS
+        coherence = _power(self._together).mean(axis=1) / np.square(np.maximum(self._weight, _FEWEST))
         best = int(np.argmax(coherence))
         if coherence[best] < max(_COHERENT, _STANDS_OUT * float(np.median(coherence))):
             return None

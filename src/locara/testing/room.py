@@ -19,9 +19,9 @@ from locara.errors import ConfigError
 class Room:
     """``user``: what the user says, at ``RATE`` (silence goes on after it). ``echo_db``: level of the speaker's sound at
     the microphone, or None for headphones; it comes ``delay`` seconds late (at least one block) through ``response`` (an
-    impulse response at ``RATE``, scaled to unit energy). ``saturation``: how much a small speaker distorts, 0 not at all:
-    what it plays is ``tanh(saturation * x) / saturation``; at 3 a loud voice is. ``noise_dbfs``: level of white noise, or
-    None. ``seed`` makes it the same each time."""
+    impulse response at ``RATE``, scaled to unit energy). ``saturation``: how much a small speaker distorts, from 0 (not at
+    all): it plays ``tanh(saturation * x) / saturation``; at 3 it is heard. ``noise_dbfs``: level of white noise, or None.
+    ``seed`` makes it the same each time."""
 
     def __init__(
         self,
