@@ -1,6 +1,6 @@
 """How often a person is cut off in a pause, and how long a person waits for the end of turn to be found.
 
-    python benchmarks/end_of_turn.py --scenes DIR [--families turn_eot,dictation] [--turn-detection prosody]
+    python benchmarks/end_of_turn.py --scenes DIR [--families turn_eot,dictation] [--turn-detection prosody] [--folds DIR]
 
 DIR holds conversations with exact labels: ``truth.json`` with ``scenarios``, each with ``mic`` (a 16 kHz WAV file),
 ``family`` and ``turns`` of ``start``, ``end`` and ``pauses`` in seconds. Each is heard by a real session (real voice
@@ -109,12 +109,22 @@ class Watch:
             self.pauses[turn, revision] = replace(self.pauses[turn, revision], **what)
 
 
-async def _listen(sound: Samples, turn_detection: str) -> None:
+def unheard(told: dict[str, Any], folds: Path | None) -> dict[str, str] | None:
+    """The prosody detector with weights that have not heard the clips of this scene; None for the product's own, which
+    may have. Scenes of clips of several folds are for the product's own too: their clips are phrases and digits."""
+    if folds is None:
+        return None
+    fold_of = json.loads((folds / "folds.json").read_text("utf-8"))
+    found = {fold_of[clip] for turn in told["turns"] for clip in turn["clips"] if clip in fold_of}
+    return {"model": "prosody", "weights": str(folds / f"fold-{found.pop() if len(found) == 1 else 0}.npz")}
+
+
+async def _listen(sound: Samples, turn_detection: str | dict[str, str] | None) -> None:
     room = Room(sound)
     session = voice.session(
         llm=ScriptedModel(["I see."]),
         tts=ScriptedVoice(),
-        turn_detection=turn_detection or None,
+        turn_detection=turn_detection,
         input=room.microphone,
         output=room.speaker,
         patience="patient",
@@ -123,7 +133,7 @@ async def _listen(sound: Samples, turn_detection: str) -> None:
         await asyncio.sleep(sound.size / RATE)
 
 
-def watch(sound: Samples, turn_detection: str) -> tuple[Pause, ...]:
+def watch(sound: Samples, turn_detection: str | dict[str, str] | None) -> tuple[Pause, ...]:
     """Every pause that a session sees in ``sound``."""
     seen = Watch()
     with mock.patch.object(turns, "receive", seen.receive), mock.patch.dict(endings.PATIENCE, patient=ENDLESS):
@@ -249,6 +259,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=Path, required=True, help="folder with truth.json")
     parser.add_argument("--families", default="turn_eot,dictation", help="comma-separated families of scenes")
     parser.add_argument("--turn-detection", default="", help="end-of-turn model; default: the product's")
+    parser.add_argument("--folds", type=Path, help="cross-validated prosody: see train_prosody.py --folds")
     parser.add_argument("--most", type=int, default=10_000, help="at most so many scenes of each family")
     asked = parser.parse_args()
     truth = asked.scenes / "truth.json"
@@ -258,12 +269,15 @@ def main() -> None:
     asyncio.run(vad.load())
     for family in asked.families.split(","):
         told = [one for one in json.loads(truth.read_text())["scenarios"] if one["family"] == family and one["turns"]]
-        scenes = [_scene(one, asked.scenes, asked.turn_detection, vad) for one in told[: asked.most]]
+        scenes = [
+            _scene(one, asked.scenes, asked.turn_detection or unheard(one, asked.folds), vad)
+            for one in told[: asked.most]
+        ]
         if scenes:
             _print(family, scenes)
 
 
-def _scene(told: dict[str, Any], folder: Path, turn_detection: str, vad: Silero) -> Scene:
+def _scene(told: dict[str, Any], folder: Path, turn_detection: str | dict[str, str] | None, vad: Silero) -> Scene:
     sound = read(folder / told["mic"])
     starts = [one["start"] for one in told["turns"][1:]]
     true = tuple(

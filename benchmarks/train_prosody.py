@@ -1,6 +1,6 @@
 """Trains and measures the prosody detector (`locara.engines.prosody`).
 
-    python benchmarks/train_prosody.py RECORDINGS [--scenes SCENES] [--walks 14] [--no-report] [--write]
+    python benchmarks/train_prosody.py RECORDINGS [--scenes SCENES] [--folds DIR] [--walks 14] [--no-report] [--write]
 
 RECORDINGS is a folder described in `prosody_clips.py`. SCENES is a folder of composed conversations with a ``truth.json``
 (turns with their pauses, and the clips they are made of): the detector is then asked in them as a session would ask it.
@@ -240,6 +240,18 @@ def scenes(folder: Path, train: Table) -> None:
     print(f"time of a core for one answer: median {median:.1f} ms, 95th percentile {worst:.1f} ms, n = {len(took)}")
 
 
+def write_folds(folder: Path, train: Table) -> None:
+    """``fold-K.npz``, and ``folds.json``: clip -> the K that has not heard it. What is measured in whole sessions with
+    these is measured on clips that the weights do not know (``--folds`` of the other benchmarks)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fold = folds(train.group.tolist(), 0)
+    for k in range(FOLDS):
+        with (folder / f"fold-{k}.npz").open("wb") as file:
+            write(file, fit(train.where(np.array([fold[one] != k for one in train.group.tolist()]))))
+    of_clip = {clip: fold[group] for clip, group in zip(train.clip.tolist(), train.group.tolist(), strict=True)}
+    (folder / "folds.json").write_text(json.dumps(of_clip, indent=1), "utf-8")
+
+
 def _asker(samples: Samples, start: float, weights: Weights, took: list[float]) -> Callable[[float], float]:
     def ask(end: float) -> float:
         began = time.thread_time()
@@ -256,6 +268,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", type=Path)
     parser.add_argument("--scenes", type=Path)
+    parser.add_argument("--folds", type=Path, help="write there weights that have not heard each sixth of the clips")
     parser.add_argument("--walks", type=int, default=14)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--no-report", action="store_true", help="leave the cross-validation out")
@@ -267,6 +280,8 @@ def main() -> None:
         report(train, table(clips, around, 4, 2, plain=False), table(clips, around, 4, 3, plain=True))
     if args.scenes:
         scenes(args.scenes, train)
+    if args.folds:
+        write_folds(args.folds, train)
     if args.write:
         to = Path(locara.engines.__file__).parent / "prosody.npz"
         with to.open("wb") as file:

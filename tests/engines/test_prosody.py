@@ -44,7 +44,7 @@ FALLING = _voice(*LEVEL, (0.35, 140.0, 90.0, 0.05))
 
 @pytest.fixture(scope="module")
 def weights() -> Weights:
-    return prosody._load()
+    return prosody._load(None)
 
 
 def _heard(samples: Samples) -> Contours:
@@ -69,7 +69,26 @@ def _ask(samples: Samples) -> float:
 # --- the engine -------------------------------------------------------------------------------------------------------
 
 
-def test_it_is_found_by_its_name_and_has_no_options() -> None:
+def test_weights_of_ones_own_are_read_and_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    own = tmp_path / "own.npz"
+    own.write_bytes((Path(prosody.__file__).parent / "prosody.npz").read_bytes())
+
+    async def answer(weights: Path) -> float:
+        detector = prosody.Prosody(weights)
+        await detector.load()
+        try:
+            return await detector.finished(np.zeros(RATE, np.float32))
+        finally:
+            await detector.close()
+
+    assert asyncio.run(answer(own)) == 0.5
+    own.write_bytes(b"no weights")
+    with pytest.raises(EngineFailed, match="cannot be read") as caught:
+        asyncio.run(answer(own))
+    assert "own.npz" in caught.value.hint
+
+
+def test_it_is_found_by_its_name_and_refuses_what_it_does_not_know() -> None:
     engine = registry.create("turn", "prosody", {})
     assert engine.info.engine == "prosody"
     assert prosody.create("smart-turn", {}) is None
@@ -201,7 +220,7 @@ def test_whatever_is_heard_it_is_a_probability(seed: int, size: int, loud: float
     noise = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
     with np.errstate(invalid="ignore"):
         noise[: size // 2] *= np.float32(loud)
-    answer = hear(noise, prosody._load())
+    answer = hear(noise, prosody._load(None))
     assert 1 - SUREST <= answer <= SUREST
 
 

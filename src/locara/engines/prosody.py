@@ -6,9 +6,11 @@ What may live here: this one engine. What it hears is in `prosody_contours` and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,20 +37,26 @@ _ANSWER_SECONDS = 2.0
 
 
 def create(model: str, options: Mapping[str, Any]) -> TurnDetector | None:
-    """The detector, or None when ``model`` is not one of `MODELS`. It has no options."""
+    """The detector, or None when ``model`` is not one of `MODELS`. ``weights``: a file of your own, made by
+    ``benchmarks/train_prosody.py`` from your own recordings."""
     if model not in ("", *MODELS):
         return None
-    if unknown := set(options) - {"engine"}:
+    if unknown := set(options) - {"engine", "weights"}:
         raise ConfigError(
-            f"prosody has no option {', '.join(map(repr, sorted(unknown)))}", hint="leave its options out"
+            f"prosody has no option {', '.join(map(repr, sorted(unknown)))}",
+            hint="it knows weights: a file made by benchmarks/train_prosody.py",
         )
-    return Prosody()
+    weights = options.get("weights")
+    if weights is not None and not isinstance(weights, str | os.PathLike):
+        raise ConfigError(f"prosody: weights={weights!r} is no path", hint="name a file made by train_prosody.py")
+    return Prosody(None if weights is None else Path(weights))
 
 
 class Prosody:
-    """See `locara.engines.contracts.TurnDetector`."""
+    """See `locara.engines.contracts.TurnDetector`. ``weights``: a file instead of those of the package."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: Path | None = None) -> None:
+        self._file = weights
         self._lane: Lane | None = None
         self._weights: Weights | None = None
 
@@ -66,7 +74,7 @@ class Prosody:
         """Reads the weights and listens once. Raises ``EngineFailed``."""
         if self._lane is None:
             self._lane = Lane("prosody", stage="turn", model="prosody")
-        self._weights = await self._lane.run(_load, deadline=_LOAD_SECONDS)
+        self._weights = await self._lane.run(lambda: _load(self._file), deadline=_LOAD_SECONDS)
 
     async def close(self) -> None:
         """Ends the thread."""
@@ -103,19 +111,21 @@ def hear(samples: Samples, weights: Weights) -> float:
     return probability(float(weights.log_odds(ordered(features(heard))[None, :])[0]))
 
 
-def _load() -> Weights:
+def _load(path: Path | None) -> Weights:
     """Reads the weights, and hears a first sound, so that the first turn pays nothing."""
     tone = _tone()
     first = contours(tone)
     assert first is not None
     try:
-        with (files("locara.engines") / "prosody.npz").open("rb") as file:
+        with (files("locara.engines") / "prosody.npz" if path is None else path).open("rb") as file:
             weights = read(file, tuple(features(first)))  # type: ignore[arg-type]
     except (OSError, KeyError, ValueError) as error:
         raise EngineFailed(
-            f"turn: the weights of prosody cannot be read: {error!r}", stage="turn", model="prosody",
-            hint="pip install --force-reinstall locara",
-        ) from error  # fmt: skip
+            f"turn: the weights of prosody cannot be read: {error!r}",
+            stage="turn",
+            model="prosody",
+            hint="pip install --force-reinstall locara" if path is None else f"make {path} anew with train_prosody.py",
+        ) from error
     hear(tone, weights)
     return weights
 
