@@ -21,12 +21,12 @@ _LEARN_SECONDS = 2.0  # a shorter utterance says too little about the microphone
 _WHOLE_SECONDS = 15.0  # the longest turn that is decoded a second time: 15 s cost 2 to 4
 _UTTERANCE_SECONDS = 60.0
 _USUAL_MEAN = "54.86,1.96,0.27,8.55,-8.99,0.97,-8.88,-0.98,-2.84,-2.40,1.28,-2.99,3.45"
-"""The cepstral mean of a microphone that is not known yet: the average over 17 clips of read English, 9 corpora. Streamed
-from the average of the *other* corpora, 157 words had .287 errors, and .293 in a second pass with their own mean; from the
+"""The cepstral mean of a microphone that is not known yet: the average over 16 clips of read English, 7 sources. Streamed
+from the average of the *other* sources, 157 words had .287 errors, and .293 in a second pass with their own mean; from the
 library's own start (40, 3, -1, 0 ...) it was .40."""
 _FAR = 12.0
 """Distance of the first coefficient, which is the level, from ``_USUAL_MEAN``, above which the usual mean is wrong. Clips
-20 dB quieter lie 12 to 42 away and had .43 errors instead of .28; at their own level 14 of 16 lay nearer than this."""
+20 dB quieter lie 12 to 42 away and had .43 errors instead of .28; at their own level 13 of 16 lay nearer than this."""
 _SHORT = 1.6
 """Seconds of sound, the 0.3 s before the voice included, up to which a turn always gets the second pass: it is over before
 the turn is decided, and single words need it (13 spoken digits: 6 errors with it, 11 without)."""
