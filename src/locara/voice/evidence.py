@@ -148,7 +148,7 @@ _AGREEMENTS = tuple(
 """Said while listening, though each has a word that alone would mean something else."""
 _COMMANDS = frozenset("stop wait no cancel quiet enough shut".split())
 """These take the floor as soon as a recogniser only guesses at them."""
-_OBJECTIONS = frozenset("nope hold pause hey listen sorry actually but".split())
+_OBJECTIONS = frozenset("nope hold pause hey listen sorry actually but what why who".split())
 """And these once it is sure of the text, however short: "but" and "hey" are also what it guesses at in a murmur."""
 _FAINT = frozenset(
     """a an the it is its it's if of in on at to or and as so i'm he she they them then than there that this her him his
