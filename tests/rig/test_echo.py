@@ -137,7 +137,7 @@ def test_a_session_that_cancels_its_echo_can_be_interrupted_from_its_first_secon
     begins = first.of("audio-chunk")[0].t
     lines = [Line(0.5, "tell me all about it"), Line(begins + after, "stop please I know it")]
     talk = Conversation(lines, replies=[LONG, "Fine."], echo_db=-12.0, noise_dbfs=-65.0, settings=CANCEL, more=4.0)
-    result = play(talk, tts=Talking(), response=ROOMS["near"])
+    result = play(talk, tts=Talking(), response=ROOMS["near"], user=_voices(lines))
     check_story(result)
     (barge,) = result.of("barge-in")
     assert 0.0 < barge.t - (begins + after) < 1.2
@@ -151,6 +151,15 @@ class Distorting(Room):
         """What comes back."""
         signs = np.random.default_rng(samples.size).choice(np.array([-1.0, 1.0], np.float32), samples.size)
         super().sound(samples * signs * np.sign(samples))
+
+
+def _voices(lines: list[Line]) -> Samples:
+    sound = silence(round((lines[-1].end + 0.1) * RATE))
+    for number, line in enumerate(lines):
+        for part in range(4):  # several at once leave no pause that would end the turn
+            voice_of = babble(line.end - line.at, 50 + 4 * number + part, level=0.06)
+            sound[round(line.at * RATE) :][: voice_of.size] += voice_of
+    return sound
 
 
 def test_an_echo_that_cannot_be_cancelled_is_told_and_the_session_takes_turns() -> None:

@@ -58,7 +58,8 @@ _COHERENT = 0.05  # mean coherence (0 to 1) of a lag that explains something: th
 _STANDS_OUT = 2.0  # times the median of all lags: over 100 frequencies a stranger's best lag has 1.4 times
 _FEWEST = 4.0  # frames
 _LEAST_CROSS = 1e-7  # power below which a phase is only rounding
-_SURE_FRAMES = 3  # that must agree before the filter is moved
+_SURE_FRAMES = 4  # that must agree before the filter is moved
+_SEARCH_FRAMES = 100  # 2 s of our own sound: without any answer in so long there is no echo, as with headphones
 _LEAD = 1  # frames: the filter begins this much before the strongest answer
 
 
@@ -109,6 +110,7 @@ class EchoPath:
         """Nothing is known of the room any more."""
         self._filter = np.zeros((BINS, TAPS), np.complex64)
         self._noise = np.zeros(BINS, np.float32)
+        self._searching = _SEARCH_FRAMES
         self._doubt_again()
 
     def _doubt_again(self) -> None:
@@ -139,7 +141,9 @@ class EchoPath:
         own. With ``learn`` the filter is better afterwards."""
         past = self._ring[self._at : self._at + self._keep]
         if learn:
-            self._align(self._finder.push(past, heard))
+            lag = self._finder.push(past, heard)
+            self._searching = max(0, self._searching - 1) if lag is None else 0
+            self._align(lag)
         played = np.ascontiguousarray(past[self.skipped : self.skipped + TAPS].T)
         echo: Spectrum = np.einsum("ft,ft->f", self._filter, played)
         conjugate = played.conj()
@@ -147,6 +151,8 @@ class EchoPath:
         doubt: Power = np.maximum(np.einsum("ft,ft->f", played, gain).real, 0)
         if learn:
             self._learn(heard - echo, gain, doubt)
+        if self._searching:  # whatever was played in the last second may be what is heard now
+            doubt = np.maximum(doubt, np.float32(UNKNOWN) * _power(past).max(axis=0))
         most, size = np.abs(heard), np.abs(echo)
         return (echo * np.where(size > most, most / (size + np.float32(1e-12)), np.float32(1.0))).astype(
             np.complex64

@@ -35,8 +35,14 @@ LEAK_AT_FIRST = 0.3
 LEAK_RISE = 12.0
 """dB a second by which the learned residual follows a louder one: within half a second of the first word."""
 
+LEAK_RISE_UNSURE = 6.0
+"""The same while there is likely a voice besides: a word must not be learned as echo."""
+
 LEAK_FALL = 1.5
 """dB a second by which it comes down, so that it stands near the loudest residual of the last seconds."""
+
+DOUBTED = 3.0
+"""The filter's own doubt is taken so many times: it thinks of frames as independent, and they overlap."""
 
 TAIL = 0.85
 """How much of its power the echo of a room keeps from one frame to the next: 35 dB a second, a large living room."""
@@ -55,7 +61,7 @@ KIND_FLOOR = 0.1
 OVER_RESIDUAL = 4.0
 """A band that is this many times (6 dB) over the expected residual has something else in it."""
 
-EVIDENT_SHARE = 0.15
+EVIDENT_SHARE = 0.18
 """With so large a share of the bands over the residual, there is as likely a voice as not. Echo alone reaches it for
 single frames, a voice at the echo's own level for most of its syllables."""
 
@@ -83,6 +89,7 @@ _EDGES, _HERTZ, _LOOKED_AT = _bands()
 _LOW = _HERTZ < LOWEST_HERTZ
 _BAND_OF_BIN = np.clip(np.searchsorted(_EDGES, np.arange(BINS), side="right") - 1, 0, _HERTZ.size - 1)
 _RISE = np.float32(10 ** (LEAK_RISE * _FRAME_SECONDS / 10))
+_RISE_UNSURE = np.float32(10 ** (LEAK_RISE_UNSURE * _FRAME_SECONDS / 10))
 _FALL = np.float32(10 ** (-LEAK_FALL * _FRAME_SECONDS / 10))
 
 
@@ -116,7 +123,7 @@ class Residual:
         may be wrong, as the filter says."""
         there = banded(left)
         self._reverberating = np.maximum(banded(predicted), np.float32(TAIL) * self._reverberating)
-        expected = np.maximum(banded(doubt), self._leak * self._reverberating)
+        expected = np.maximum(np.float32(DOUBTED) * banded(doubt), self._leak * self._reverberating)
         self._learn(there)
         strict = _gains(there, expected, OVER, FLOOR)
         strict[_LOW] = FLOOR
@@ -126,7 +133,9 @@ class Residual:
     def _learn(self, there: Power) -> None:
         playing = self._reverberating > AUDIBLE_POWER
         more = there > self._leak * self._reverberating
-        learned = np.clip(self._leak * np.where(more, _RISE, _FALL), 1e-4, 4.0)
+        learned = np.clip(
+            self._leak * np.where(more, _RISE_UNSURE if self._held > EVIDENT_SHARE else _RISE, _FALL), 1e-4, 4.0
+        )
         self._leak = np.where(playing, learned, self._leak).astype(np.float32)
 
     def _echo(self, there: Power, expected: Power) -> float:
