@@ -13,7 +13,7 @@ from locara.voice.ledger import ClauseSpan
 TEXT = "The early train to the coast leaves at nine from platform two, and the later one carries bicycles on Sundays."
 WORD_SECONDS = 0.3
 VOCABULARY = sorted({one.strip(".,").lower() for one in TEXT.split()})
-OTHERS = "could you please tell me what something else costs my friend wants breakfast tomorrow morning hello".split()
+OTHERS = "could you please tell me what something else needs my friend wants breakfast tomorrow morning hello".split()
 
 
 def _ours(text: str = TEXT) -> tuple[Sounding, ...]:
