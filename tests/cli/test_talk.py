@@ -122,7 +122,7 @@ def test_the_events_are_those_of_the_contract(events: list[dict[str, Any]]) -> N
     times = [event["t"] for event in events]
     assert times == sorted(times)
     assert (events[0]["type"], events[0]["t"]) == ("session-start", 0.0)
-    assert set(events[0]["plan"]) == {"vad", "stt", "llm", "tts"}
+    assert set(events[0]["plan"]) == {"vad", "stt", "llm", "tts", "turn"}
     assert (events[-1]["type"], events[-1]["reason"]) == ("session-end", "input-ended")
     for event in events:
         assert next(iter(event)) == "type"

@@ -66,7 +66,7 @@ def quits(terminal: Terminal, before: list[object], key: str = "q", code: int = 
     assert "Traceback" not in terminal.raw
 
 
-@pytest.mark.parametrize("arguments", [("--headphones",), ()], ids=["headphones", "half-duplex"])
+@pytest.mark.parametrize("arguments", [("--headphones",), ()], ids=["headphones", "echo cancelled"])
 def test_a_spoken_question_is_answered_at_the_speaker(
     tmp_path: Path, sound_server: SoundServer, arguments: tuple[str, ...]
 ) -> None:
@@ -164,7 +164,7 @@ def test_push_to_talk_hears_only_while_the_key_is_down(tmp_path: Path, sound_ser
         said(terminal, sound_server, sentence)
         terminal.press(" ")
         terminal.wait_for("you    what time is it", 5.0)
-        terminal.look(2.5)
+        terminal.wait_for("locara It's", 15.0)  # the words are final with the first sound of the reply
     events = events_in(tmp_path / "e.jsonl")
     assert finals(events) == ["what time is it"]
     assert [event["reason"] for event in user_turns(events)] == ["released"]

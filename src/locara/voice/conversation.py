@@ -138,8 +138,9 @@ class Session:
 
     @property
     def _stages(self) -> dict[str, Any]:
-        heard = {"vad": self._parts.detector, "wake": self._parts.wake, "turn": self._parts.turn}
-        return {**{stage: one for stage, one in heard.items() if one is not None}, **self._parts.brain.engines}
+        more = {"turn": self._parts.turn, "wake": self._parts.wake}
+        listening = {stage: one for stage, one in more.items() if one is not None}
+        return {"vad": self._parts.detector, **self._parts.brain.engines, **listening}
 
     async def wait_ended(self) -> str:
         """Waits for the end of the conversation, whoever ends it; returns the reason."""
