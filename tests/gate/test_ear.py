@@ -7,10 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from locara.audio import BLOCK, FLOOR_DBFS, RATE, Samples, silence
+from locara.audio import BLOCK, FLOOR_DBFS, RATE, Samples, dbfs, gain, silence
+from locara.gate.canceller import Canceller
 from locara.gate.ear import MEMORY_SECONDS, ZEROS_SECONDS, Ear, Impression
 from locara.testing import EnergyDetector
+from locara.testing.babble import answer, babble
 from locara.testing.scripted import tone
+
+from .echoes import blocks, quieter, through
 
 
 class Listening(EnergyDetector):
@@ -165,3 +169,39 @@ def test_the_end_of_speech_is_found_as_exactly_after_a_time_of_deafness(state: s
             setattr(ear, state, RATE <= at < 2 * RATE)
         until = ear.hear(sound[at : at + BLOCK])[1].loud_until
     assert until == pytest.approx(4 * RATE, abs=0.01 * RATE)
+
+
+def test_what_is_recognised_has_no_echo_and_what_is_shown_is_the_microphone() -> None:
+    played = babble(3.0, 1)
+    echo = through(played, answer(2))
+    ear = Ear(EnergyDetector(), Canceller())
+    shown = [ear.hear(one, other)[0] for one, other in zip(blocks(echo), blocks(played), strict=True)]
+    assert np.array_equal(np.concatenate(shown), echo)
+    _, recognised = ear.since(2 * RATE)
+    assert quieter(echo[2 * RATE :], recognised) > 15.0
+    ear.room_changed()
+    assert ear.canceller is not None
+    assert ear.canceller.delay == 0.0
+
+
+def test_our_own_echo_is_told_and_leaves_no_voice_for_decisions() -> None:
+    played = babble(3.0, 3)
+    echo = through(played, answer(4))
+    ear, plain = Ear(EnergyDetector(), Canceller()), Ear(EnergyDetector())
+    for one, other in zip(blocks(echo), blocks(played), strict=True):
+        _, like = ear.hear(one, other)
+        _, unlike = plain.hear(one)
+        if ear.heard > 2 * RATE and unlike.probability:
+            assert like.echo >= 0.5 or not like.probability
+            assert unlike.echo == 0.0
+
+
+@pytest.mark.parametrize(("setting", "change"), [("gain_control", 10.0), ("noise_suppression", -6.0)])
+def test_what_is_made_better_is_what_is_recognised(setting: str, change: float) -> None:
+    noise = (gain(-40.0) * np.random.default_rng(5).standard_normal(4 * RATE)).astype(np.float32)
+    ear, plain = Ear(EnergyDetector(), None, **{setting: True}), Ear(EnergyDetector())
+    for one in blocks(noise):
+        assert ear.hear(one)[1] == plain.hear(one)[1], "decisions hear the microphone"
+    assert np.array_equal(plain.since(3 * RATE)[1], noise[3 * RATE :])
+    by = dbfs(ear.since(3 * RATE)[1]) - dbfs(noise[3 * RATE :])
+    assert by > change if change > 0 else by < change

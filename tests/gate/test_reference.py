@@ -115,3 +115,24 @@ def test_a_full_ring_is_counted() -> None:
     reference.block()
     assert reference.dropped >= 9 * BLOCK
     assert reference.resynchronised >= 1
+
+
+def test_an_output_that_is_late_for_once_moves_nothing() -> None:
+    """What came late is left out where silence took its place: all that follows is where it would have been."""
+    plain, late = Reference(RATE, own_clock=True), Reference(RATE, own_clock=True)
+    plain.block(), late.block()
+    for block in range(50):
+        new = counted(block * BLOCK, BLOCK)
+        plain.write(new)
+        if block == 20:
+            held = new  # it comes with the next ones, after more than the cushion
+        elif block == 21:
+            held = np.concatenate((held, new))
+        elif block == 22:
+            late.write(np.concatenate((held, new)))
+        else:
+            late.write(new)
+        one, other = plain.block(), late.block()
+    assert np.array_equal(one, other)
+    assert late.inserted == late.dropped > 0
+    assert late.resynchronised == 0
