@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from locara.engines.chat_wire import Calls, Events, WithoutThoughts
+from locara.engines.chat_wire import Calls, Events
 from locara.engines.contracts import ToolCall
 
 
@@ -34,19 +34,6 @@ def test_an_event_without_end_is_refused() -> None:
     endless = (one for _ in range(100) for one in events.push(b"x" * 100_000))
     with pytest.raises(ValueError, match="more in one event"):
         list(endless)
-
-
-@given(
-    st.lists(st.tuples(st.booleans(), st.text("ab<>/think \n", max_size=12)), max_size=6),
-    st.lists(st.integers(0, 10_000), max_size=12),
-)
-def test_thoughts_do_not_depend_on_how_the_text_is_cut(parts: list[tuple[bool, str]], cuts: list[int]) -> None:
-    text = "".join(f"<think>{part}</think>" if thought else part for thought, part in parts)
-    whole, pieces = WithoutThoughts(), WithoutThoughts()
-    expected = whole.push(text) + whole.flush()
-    cut = [block.decode() for block in pieces_of(cuts, text.encode())]
-    assert "".join(map(pieces.push, cut)) + pieces.flush() == expected
-    assert "<think>" not in expected
 
 
 def test_calls_with_one_index_for_all_are_told_apart_by_their_ids() -> None:

@@ -140,10 +140,6 @@ def test_noise_between_events_is_passed_over() -> None:
     assert "".join(answers(streams(body))) == "".join(answers(single)) == "Grüße"
 
 
-def test_thinking_text_is_left_out_also_when_its_tags_are_split() -> None:
-    assert "".join(answers(says("<th", "ink>", "secret", " plan</th", "ink>\n", "\nHel", "lo <", "b"))) == "Hello <b"
-
-
 def test_tool_calls_are_joined_from_fragments() -> None:
     def part(index: int, arguments: str, **more: Any) -> bytes:
         name = {"name": more.pop("name")} if "name" in more else {}

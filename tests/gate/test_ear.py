@@ -179,7 +179,7 @@ def test_what_is_recognised_has_no_echo_and_what_is_shown_is_the_microphone() ->
     assert np.array_equal(np.concatenate(shown), echo)
     _, recognised = ear.since(2 * RATE)
     assert quieter(echo[2 * RATE :], recognised) > 15.0
-    ear.room_changed()
+    ear.device_changed()
     assert ear.canceller is not None
     assert ear.canceller.delay == 0.0
 

@@ -1,6 +1,6 @@
 """What goes over the wire to and from an OpenAI-compatible chat server.
 
-What may live here: pure parsers of what such servers send (server-sent events, thinking text, tool calls in fragments,
+What may live here: pure parsers of what such servers send (server-sent events, tool calls in fragments,
 the reason of an error), and the JSON that they get. No connection, no clock: those are `openai_compatible`'s.
 """
 
@@ -67,51 +67,6 @@ class Events:
             self._data.append(value.removeprefix(" "))
         elif name == "error":  # llama-server's own kind of event
             self._data.append(f'{{"error":{value}}}')
-
-
-class WithoutThoughts:
-    """Leaves out ``<think>...</think>`` from a text that comes in pieces cut anywhere."""
-
-    _TAGS = ("<think>", "</think>", "<thinking>", "</thinking>")
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._thinking = False
-        self._after = False  # the blank lines after a thought belong to it
-
-    def push(self, piece: str) -> str:
-        """What can be said of the text so far; what may be the beginning of a tag is held back."""
-        self._held += piece
-        out = ""
-        while True:
-            found = [(at, tag) for tag in self._TAGS if (at := self._held.find(tag)) >= 0]
-            if not found:
-                break
-            at, tag = min(found)
-            out += self._said(self._held[:at])
-            self._held = self._held[at + len(tag) :]
-            self._thinking = not tag.startswith("</")
-            self._after = True
-        start = self._held.rfind("<")
-        keep = (
-            start if start >= 0 and any(tag.startswith(self._held[start:]) for tag in self._TAGS) else len(self._held)
-        )
-        out += self._said(self._held[:keep])
-        self._held = self._held[keep:]
-        return out
-
-    def flush(self) -> str:
-        """The rest, when nothing more comes."""
-        rest, self._held = self._said(self._held), ""
-        return rest
-
-    def _said(self, text: str) -> str:
-        if self._thinking:
-            return ""
-        if self._after:
-            text = text.lstrip()
-            self._after = not text
-        return text
 
 
 class Calls:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from locara.engines.chat_settings import Settings, understand
-from locara.engines.chat_wire import Calls, Events, WithoutThoughts, message_json, reason_in, tool_json
+from locara.engines.chat_wire import Calls, Events, message_json, reason_in, tool_json
 from locara.engines.contracts import EngineInfo, LanguageModel, Message, Tool, ToolCall
 from locara.engines.lane import real_work
 from locara.engines.local_servers import chat_models, is_loopback, model_ids
@@ -125,16 +125,13 @@ class OpenAICompatible:
         payload = self._prompt(messages, tools)
         if self._settings.max_tokens is not None:
             payload["max_tokens"] = self._settings.max_tokens
-        thoughts = WithoutThoughts()
         calls = Calls()
         async with contextlib.aclosing(self._deltas(payload, self._settings.first)) as deltas:
             async for delta in deltas:
                 calls.add(delta.get("tool_calls"))
                 content = delta.get("content")
-                if text := thoughts.push(content if isinstance(content, str) else ""):
-                    yield text
-        if text := thoughts.flush():
-            yield text
+                if isinstance(content, str) and content:
+                    yield content
         try:
             wanted = list(calls.decoded(self._numbers))
         except ValueError as error:
