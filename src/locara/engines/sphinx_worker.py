@@ -190,8 +190,8 @@ class Turns:
         self._cmn = mean
 
     def _learn(self) -> None:
-        """The microphone is not known: was the usual mean good enough for it?"""
-        if self._far or len(self._sound) <= _SHORT * _BYTES:
+        """The microphone is not known: was the usual mean good enough for it? Not if no word was found with it."""
+        if self._far or not self._parts or len(self._sound) <= _SHORT * _BYTES:
             self._decode_whole()
         elif self._parts and len(self._sound) >= _LEARN_SECONDS * _BYTES:
             self._learning = False
