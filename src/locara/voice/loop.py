@@ -315,9 +315,8 @@ class Loop:
     def _report_progress(self, mouth: Mouth) -> None:
         progress = mouth.progress
         reply = self.state.reply
-        if (
-            reply is not None and self.following.sink.lost
-        ):  # it stands because nobody plays: that is no stall of its own
+        if reply is not None and self.following.sink.lost:
+            # It stands because nobody plays: that is no stall of its own.
             self._decide(moves.Played(reply.id, reply.played, None))
             return
         if reply is None or progress.reply != reply.id or progress.played == reply.played:
