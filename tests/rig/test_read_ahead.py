@@ -9,8 +9,8 @@ import pytest
 
 from locara.engines.contracts import Message, Tool
 from locara.testing import Conversation, Line, Noise, ReadingModel, Result, ScriptedModel, play
-from locara.voice import building
-from locara.voice.history import INTERRUPTED
+from locara.voice import Session, building
+from locara.voice.history import HISTORY_CHARACTERS, INTERRUPTED
 
 from .scenes import LONG, check_story
 
@@ -112,3 +112,20 @@ def test_a_noise_reads_nothing_anew() -> None:
     model = ReadingModel()
     play(Conversation([Noise(1.0, 0.5), Noise(4.0, 0.5)]), llm=model)
     assert len(model.log) == 1  # the system prompt and nothing else
+
+
+def test_of_a_long_conversation_what_is_read_ahead_begins_as_the_reply_will() -> None:
+    model = ReadingModel(["Noted."], words_per_second=1e6)
+
+    async def acts(session: Session) -> None:
+        for number in range(6):
+            session.send_text(f"{number} " + "word " * (HISTORY_CHARACTERS // 15))
+            await asyncio.sleep(2.0)
+
+    play(Conversation([Line(14.0, "when does the early train leave")], more=4.0), llm=model, acts=acts)
+    kinds = [kind for kind, *_ in model.log]
+    *_, ahead = (messages for kind, *_, messages in model.log if kind == "read")
+    *_, reply = (messages for kind, *_, messages in model.log if kind == "reply")
+    assert "read" in kinds[-3:]
+    assert ahead[:-1] == reply[:-1]
+    assert sum(len(one.content) for one in reply) < 2 * HISTORY_CHARACTERS

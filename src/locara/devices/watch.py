@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from locara.devices import listing
-from locara.devices.choose import Kind
 from locara.devices.contracts import DeviceInfo
 from locara.devices.native import off_loop
 from locara.errors import DeviceError
@@ -48,11 +47,6 @@ def difference(before: Sequence[DeviceInfo], after: Sequence[DeviceInfo]) -> Dif
         removed=tuple(one for one in before if (one.kind, one.name) not in keys_after),
         default=tuple(one for one in after if one.is_default and (one.kind, one.name) not in defaults_before),
     )
-
-
-def default_of(devices: Sequence[DeviceInfo], kind: Kind) -> str:
-    """The name of the default device of a kind; empty where there is none."""
-    return next((one.name for one in devices if one.kind == kind and one.is_default), "")
 
 
 async def answers(

@@ -12,14 +12,14 @@ import dataclasses
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from locara.audio import BLOCK, RATE, Samples, silence
 from locara.devices.choose import Kind
 from locara.devices.contracts import Sink, Source
-from locara.engines.contracts import Announces, Detector, TurnDetector, WakeWord
+from locara.engines.contracts import Announces, Detector, Message, TurnDetector, WakeWord
 from locara.errors import DeviceError, LocaraError
 from locara.gate.canceller import Canceller
 from locara.gate.ear import Ear
@@ -135,7 +135,7 @@ class Loop:
         if self.parts.wake is not None:
             rules = dataclasses.replace(rules, wake_word=self.parts.wake.word)  # known for certain once it is loaded
         self.state = dataclasses.replace(self.state, rules=rules)
-        self._brain.start(self.inbox.put, rate, lambda: as_messages(self.history))
+        self._brain.start(self.inbox.put, rate, self._conversation)
 
     def begin(self, plan: dict[str, dict[str, str]]) -> None:
         """Everything is warm and open: listens."""
@@ -376,6 +376,10 @@ class Loop:
             case _:
                 self._do_with_reply(effect)
 
+    def _conversation(self) -> Sequence[Message]:
+        """What the model is given of it: the same for a reply and for what is read ahead, or nothing read would serve."""
+        return as_messages(self.history, self.parts.history_characters)
+
     def _do_with_reply(self, effect: moves.Effect) -> None:
         brain = self._brain
         match effect:
@@ -383,9 +387,7 @@ class Loop:
                 self.counters.prepared += not verbatim
                 if verbatim:
                     self._being_said = (turn, saying)
-                brain.prepare(
-                    reply, turn, as_messages(self.history, self.parts.history_characters), text, verbatim=verbatim
-                )
+                brain.prepare(reply, turn, self._conversation(), text, verbatim=verbatim)
             case moves.Discard(reply=reply, wasted=wasted):
                 self.counters.wasted += wasted
                 brain.discard(reply)
