@@ -16,6 +16,7 @@ import pytest
 
 from locara.audio import from_pcm16
 from locara.devices.wav import read_wav
+from locara.gate.mouth import CEILING
 from locara.voice import events as known
 
 from .talking import (
@@ -198,4 +199,5 @@ def test_what_the_events_hand_to_the_speaker_is_what_the_file_holds(events: list
         size = 1 << (near.size + given.size).bit_length()
         likely = np.fft.irfft(np.fft.rfft(near, size) * np.conj(np.fft.rfft(given, size)), size)
         best = int(np.argmax(likely[: near.size - given.size + 1]))
-        assert np.abs(near[best : best + given.size] - given).max() < 0.01
+        # The gate holds its level ceiling: some times of day are said louder than it allows.
+        assert np.abs(near[best : best + given.size] - np.clip(given, -CEILING, CEILING)).max() < 0.001
