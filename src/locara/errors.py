@@ -81,3 +81,21 @@ class EngineTimeout(StageError):
     """An engine did not answer before its deadline."""
 
     code = "engine-timeout"
+
+
+class ModelMissing(StageError):
+    """The catalog knows the model, but its files are not on this machine."""
+
+    code = "model-missing"
+
+
+class ModelError(LocaraError):
+    """A model that cannot be found, fetched, verified or kept: no such name, a wrong hash, a full disk, a gated one."""
+
+    code = "model-failed"
+
+
+class Offline(ModelError):
+    """The network would be needed, and offline was asked for."""
+
+    code = "offline"
