@@ -22,7 +22,7 @@ from locara.engines.responder_timers import Keeping
 from locara.errors import ConfigError, EngineFailed, LocaraError, SessionError
 
 MODELS = ("built-in",)
-OPTIONS = ("now", "system")
+OPTIONS = ("now", "system", "engine")
 """What ``create`` takes."""
 _PIECE = re.compile(r"\S+\s*")
 _MOST_CHARACTERS = 2000  # of a sentence that is looked at; more is pasted text, not a wish
