@@ -22,7 +22,7 @@ from locara.engines.responder_timers import Keeping
 from locara.errors import ConfigError, EngineFailed, LocaraError, SessionError
 
 MODELS = ("built-in",)
-OPTIONS = ("now", "system", "engine")
+OPTIONS = ("now", "system")
 """What ``create`` takes."""
 _PIECE = re.compile(r"\S+\s*")
 _MOST_CHARACTERS = 2000  # of a sentence that is looked at; more is pasted text, not a wish
@@ -38,7 +38,7 @@ def create(model: str, options: Mapping[str, Any]) -> LanguageModel | None:
     if model not in MODELS:
         return None
     for name in options:
-        if name not in OPTIONS:
+        if name not in (*OPTIONS, "engine"):
             raise ConfigError(
                 f"llm: the built-in responder has no option {name!r}",
                 hint=f"remove it, or choose a language model that has it; it knows {' and '.join(OPTIONS)}",
