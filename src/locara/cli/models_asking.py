@@ -60,15 +60,16 @@ def described(row: Row) -> list[str]:
     return lines
 
 
-def agreed(question: str, *, yes: bool, what: str) -> bool:
-    """Whether the person says yes, asked once; ``yes``: they have said so already. Raises ``ModelError`` where nobody can
-    be asked."""
+def agreed(question: str, *, yes: bool, what: str, as_json: bool = False) -> bool:
+    """Whether the person says yes, asked once; ``yes``: they have said so already. ``as_json``: standard output is a
+    script's, so it is asked where `here` writes. Raises ``ModelError`` where nobody can be asked."""
     if yes:
         return True
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    out = sys.stderr if as_json else sys.stdout
+    if not (sys.stdin.isatty() and out.isatty()):
         raise ModelError(f"{what} needs a yes, and nobody can be asked here", hint="add --yes if you agree")
-    sys.stdout.write(f"{question} [y/N] ")
-    sys.stdout.flush()
+    out.write(f"{question} [y/N] ")
+    out.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 

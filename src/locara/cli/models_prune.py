@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         here(options.json, [f"Nothing to delete in {where.home}."])
     elif not options.dry_run:
         question = f"Delete {len(shown)} ({space.words(total)})?" if shown else ""
-        if shown and not agreed(question, yes=options.yes, what="pruning"):
+        if shown and not agreed(question, yes=options.yes, what="pruning", as_json=options.json):
             here(options.json, ["Nothing was deleted."])
             return 1
         freed = sum(pruning.prune(where, one) for one in sorted(found, key=lambda one: one.path.name.endswith(".lock")))

@@ -49,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
         for row in missing:
             here(options.json, described(row))
         question = f"Fetch {'it' if len(missing) == 1 else f'these {len(missing)}'}?"
-        if not agreed(question, yes=options.yes, what=f"pulling {', '.join(row.id for row in missing)}"):
+        what = f"pulling {', '.join(row.id for row in missing)}"
+        if not agreed(question, yes=options.yes, what=what, as_json=options.json):
             here(options.json, ["Nothing was fetched."])
             return 1
     for row in missing:
