@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from catalog.hostile import Hostile, Served
-from catalog.made import BODY, sha
 from locara.catalog import writing
 from locara.catalog.pulling import Progress
 from locara.catalog.row import ModelFile, Row
 from locara.cli import main
 from locara.cli.models_progress import Bar, Meter, barred, told
+
+from .hostile import Hostile, Served
+from .made import BODY, sha
 
 
 @pytest.fixture
