@@ -58,7 +58,7 @@ def test_pull_says_what_it_is_before_it_fetches_and_path_names_the_folder(
     assert out.splitlines()[:3] == [
         "test-small: A test (stt, 300 kB)",
         "  licence    MIT",
-        "  languages  en, de",
+        "  languages  en de",
     ]
     assert "test-small is here now: " in out
     assert "test-small: downloading" in err
