@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from locara.engines import apple_system
+from locara.engines import apple_system, option_values
 from locara.engines.contracts import EngineInfo, Voice
 from locara.engines.sidecar_voice import SidecarVoice
 from locara.errors import ConfigError
@@ -36,20 +36,20 @@ def create(model: str, options: Mapping[str, Any], *, why: str = "") -> Voice | 
     name, _, named = model.partition(":")
     if name not in MODELS:
         return None
-    apple_system.check_names(NAME, options, _OPTIONS)
+    option_values.check_names(NAME, options, _OPTIONS)
     voice = options.get("voice", named)
     if not isinstance(voice, str) or len(voice) > _VOICE_LENGTH or voice.startswith("-") or "\0" in voice:
         raise ConfigError(f"{NAME}: voice is {voice!r}", hint="it must be the name of a voice, for example Samantha")
     if named and voice != named:
         raise ConfigError(f"two voices: {named!r} and {voice!r}", hint="name the voice once")
-    language = apple_system.language(NAME, options, "language", "")
-    rate = apple_system.number(NAME, options, "rate", 0.5, 0.0, 1.0)
-    pitch = apple_system.number(NAME, options, "pitch", 1.0, 0.5, 2.0)
-    deadline = apple_system.number(NAME, options, "deadline", 10.0, 0.1, 600)
+    language = option_values.language(NAME, options, "language", "")
+    rate = option_values.number(NAME, options, "rate", 0.5, 0.0, 1.0)
+    pitch = option_values.number(NAME, options, "pitch", 1.0, 0.5, 2.0)
+    deadline = option_values.number(NAME, options, "deadline", 10.0, 0.1, 600)
     arguments = ["--rate", f"{rate:g}", "--pitch", f"{pitch:g}"]
     arguments += ["--voice", voice] if voice else []
     arguments += ["--language", language] if language else []
-    arguments += ["--personal"] if apple_system.yes_or_no(NAME, options, "personal") else []
+    arguments += ["--personal"] if option_values.yes_or_no(NAME, options, "personal") else []
     command = apple_system.command(NAME, options, "avspeech", arguments, stage="tts", model=model)
     if "program" not in options:
         apple_system.need_mac(LEAST, stage="tts", model=model, instead=_INSTEAD)

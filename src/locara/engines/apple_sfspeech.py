@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from locara.engines import apple_system
+from locara.engines import apple_system, option_values
 from locara.engines.contracts import EngineInfo, Recogniser
 from locara.engines.sidecar_recogniser import SidecarRecogniser
 
@@ -31,9 +31,9 @@ def create(model: str, options: Mapping[str, Any]) -> Recogniser | None:
     """
     if model not in MODELS:
         return None
-    apple_system.check_names(NAME, options, _OPTIONS)
-    language = apple_system.language(NAME, options, "language", "en-US")
-    deadline = apple_system.number(NAME, options, "deadline", 10.0, 0.1, 600)
+    option_values.check_names(NAME, options, _OPTIONS)
+    language = option_values.language(NAME, options, "language", "en-US")
+    deadline = option_values.number(NAME, options, "deadline", 10.0, 0.1, 600)
     command = apple_system.command(NAME, options, "sfspeech", ["--locale", language], stage="stt", model=model)
     if "program" not in options:
         apple_system.need_mac(LEAST, stage="stt", model=model, instead=_INSTEAD)

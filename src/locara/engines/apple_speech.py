@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from locara.engines import apple_system
+from locara.engines import apple_system, option_values
 from locara.engines.contracts import EngineInfo, Recogniser
 from locara.engines.sidecar_recogniser import SidecarRecogniser
 
@@ -31,12 +31,12 @@ def create(model: str, options: Mapping[str, Any], *, why: str = "") -> Recognis
     """
     if model not in MODELS:
         return None
-    apple_system.check_names(NAME, options, _OPTIONS)
-    language = apple_system.language(NAME, options, "language", "en-US")
-    deadline = apple_system.number(NAME, options, "deadline", 10.0, 0.1, 600)
+    option_values.check_names(NAME, options, _OPTIONS)
+    language = option_values.language(NAME, options, "language", "en-US")
+    deadline = option_values.number(NAME, options, "deadline", 10.0, 0.1, 600)
     kind = "dictation" if model == "apple-dictation" else "transcriber"
     arguments = ["--model", kind, "--locale", language]
-    if apple_system.yes_or_no(NAME, options, "install"):
+    if option_values.yes_or_no(NAME, options, "install"):
         arguments.append("--install")
     command = apple_system.command(NAME, options, "analyzer", arguments, stage="stt", model=model, sdk=LEAST[0])
     if "program" not in options:
