@@ -98,7 +98,9 @@ def test_a_sidecar_of_the_apps_own_is_told_what_ours_is_told(tmp_path: Path) -> 
     script = f"import sys, pathlib; pathlib.Path({str(told)!r}).write_text(' '.join(sys.argv[1:])); sys.exit(4)"
     for engine, words in (
         (
-            apple_speech.create("apple-dictation", {"language": "de_DE", "install": True, "program": [sys.executable, "-c", script]}),
+            apple_speech.create(
+                "apple-dictation", {"language": "de_DE", "install": True, "program": [sys.executable, "-c", script]}
+            ),
             "--model dictation --locale de-DE --install",
         ),
         (

@@ -46,7 +46,12 @@ def test_what_a_system_brings_is_taken_with_a_reason(kind: NativeKind, system: S
         ("stt", System("win32", (10,), EVERYTHING), "package identity", "moonshine"),
         ("tts", System("win32", (10,)), "not installed", 'pip install "locara[windows]"'),
         ("stt", System("linux", (), EVERYTHING), "no recogniser", "moonshine"),
-        ("tts", System("linux", (), install="sudo dnf install espeak-ng"), "not installed", "sudo dnf install espeak-ng"),
+        (
+            "tts",
+            System("linux", (), install="sudo dnf install espeak-ng"),
+            "not installed",
+            "sudo dnf install espeak-ng",
+        ),
         ("vad", System("darwin", (26, 1), EVERYTHING), "SpeechDetector", "silero"),
         ("llm", System("darwin", (26, 1), EVERYTHING), "Xcode", "auto"),
         ("tts", System("freebsd14", (), EVERYTHING), "freebsd14", "kokoro"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -63,12 +64,12 @@ def _run(work: Callable[[SidecarRecogniser], Awaitable[None]], fault: str = "", 
     asyncio.run(asyncio.wait_for(whole(), 60))
 
 
-async def _push(listening: Listening, tenths: int) -> list[str]:
+async def _push(listening: Listening, tenths: int, *, pause: float = 0.0) -> list[str]:
     news: list[str] = []
     for _ in range(tenths * TENTH // BLOCK):
         if (text := await listening.push(np.full(BLOCK, 0.1, np.float32))) is not None:
             news.append(text)
-        await asyncio.sleep(0)
+        await asyncio.sleep(pause)
     return news
 
 
@@ -90,12 +91,8 @@ def test_a_frame_has_its_kind_its_length_and_its_payload() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_line_is_a_message_or_a_wire_error(line: bytes) -> None:
-    try:
-        message = sidecar.parse(line)
-    except sidecar.WireError as error:
-        assert "it wrote" in str(error)
-    else:
-        assert isinstance(message["type"], str)
+    with contextlib.suppress(sidecar.WireError):  # and no other
+        assert isinstance(sidecar.parse(line)["type"], str)
 
 
 @pytest.mark.parametrize("line", [b"[1]", b'{"a": 1}', b'{"type": 1}', b"\xff", b"[" * 100_000, b"NaN"])
@@ -318,9 +315,7 @@ def test_a_program_that_breaks_in_a_turn_costs_this_turn_and_comes_back_with_the
     async def work(engine: SidecarRecogniser) -> None:
         listening = engine.open()
         with pytest.raises(EngineFailed, match=said) as caught:
-            for _ in range(500):
-                await _push(listening, 1)
-                await asyncio.sleep(0.02)
+            await _push(listening, 2_000, pause=0.02)
         assert "words of this turn are lost" in caught.value.message
         with pytest.raises(EngineFailed):
             await listening.settle()
@@ -390,8 +385,7 @@ def test_a_program_that_takes_no_sound_is_an_error_and_not_a_growing_queue() -> 
         await asyncio.to_thread(engine.wake)
         listening = engine.open()
         with pytest.raises(EngineFailed, match="does not take"):
-            for _ in range(20_000):
-                await listening.push(np.zeros(BLOCK, np.float32))
+            await _push(listening, 4_000)
         await listening.close()
         await engine.close()
 
@@ -425,7 +419,7 @@ def test_sound_and_orders_keep_their_order(tmp_path: Path) -> None:
             listening = engine.open()
             left = 10 * TENTH
             while left:
-                size = int(min(left, rng.integers(1, 2_000)))
+                size = min(left, int(rng.integers(1, 2_000)))
                 sound: Samples = np.zeros(size, np.float32)
                 await listening.push(sound)
                 left -= size

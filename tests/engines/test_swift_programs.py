@@ -70,6 +70,14 @@ async def _push(listening: Listening, tenths: int) -> None:
         await asyncio.sleep(0)
 
 
+async def _partial(listening: Listening, text: str) -> None:
+    for _ in range(1_000):
+        if listening.heard.text == text:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(listening.heard)
+
+
 @on_linux
 @pytest.mark.parametrize(
     ("model", "environment"),
@@ -90,8 +98,7 @@ def test_a_recogniser_hears_turns_settles_twice_and_drops_what_is_dropped(
             for _ in range(3):
                 listening = engine.open()
                 await _push(listening, 3)
-                while listening.heard.text != "one two three":  # a partial
-                    await asyncio.sleep(0.01)
+                await _partial(listening, "one two three")
                 assert (await listening.settle()).text == "one two three"
                 await _push(listening, 2)
                 assert (await listening.settle()).text == "one two three one two"
@@ -150,14 +157,18 @@ def test_a_model_that_is_missing_is_installed_when_that_was_asked_for(programs: 
 
 
 def _mouth(programs: dict[str, Path], environment: str = "", **options: object) -> SidecarVoice:
-    command = ["env", environment, *RUN, str(programs["avspeech"])] if environment else [*RUN, str(programs["avspeech"])]
+    command = (
+        ["env", environment, *RUN, str(programs["avspeech"])] if environment else [*RUN, str(programs["avspeech"])]
+    )
     voice = apple_avspeech.create("apple-avspeech", {"program": command, **options})
     assert isinstance(voice, SidecarVoice)
     return voice
 
 
 @on_linux
-def test_the_voice_speaks_with_words_and_what_was_stopped_is_not_heard_in_the_next_text(programs: dict[str, Path]) -> None:
+def test_the_voice_speaks_with_words_and_what_was_stopped_is_not_heard_in_the_next_text(
+    programs: dict[str, Path],
+) -> None:
     async def run() -> None:
         voice = _mouth(programs)
         try:
@@ -231,7 +242,9 @@ def test_a_voice_is_found_by_its_name_and_the_own_one_after_a_question(
 @on_linux
 def test_closing_the_pipe_ends_the_program(programs: dict[str, Path]) -> None:
     for name, arguments in (("analyzer", ["--locale", "en-US"]), ("sfspeech", []), ("avspeech", [])):
-        ended = subprocess.run([*RUN, str(programs[name]), *arguments], input=b"", capture_output=True, timeout=30, check=False)
+        ended = subprocess.run(
+            [*RUN, str(programs[name]), *arguments], input=b"", capture_output=True, timeout=30, check=False
+        )
         assert ended.returncode == 0, ended.stderr
         assert b'"ready"' in ended.stdout
 

@@ -114,7 +114,9 @@ def test_a_voice_is_found_by_name_or_language(winrt: pytest.MonkeyPatch) -> None
         return str(getattr(choose(VOICES, voice, language), "display_name", "the system's"))
 
     assert name() == "the system's"
-    assert name("Hedda") == name("Microsoft hedda") == name(language="de") == name(language="de-AT") == "Microsoft Hedda"
+    assert (
+        name("Hedda") == name("Microsoft hedda") == name(language="de") == name(language="de-AT") == "Microsoft Hedda"
+    )
     assert name(language="en-GB") == "Microsoft Hazel"
     assert name(language="en-IE") == "Microsoft David"
     for options, said in (({"voice": "Zira"}, "no voice 'Zira'"), ({"language": "fr"}, "no voice for 'fr'")):

@@ -45,7 +45,9 @@ def need_mac(least: tuple[int, ...], *, stage: str, model: str, instead: str) ->
     version = mac_version()
     name = "macOS " + ".".join(map(str, least))
     if not version:
-        raise EngineMissing(f"{stage}: {model} is part of macOS, and this is none", stage=stage, model=model, hint=instead)
+        raise EngineMissing(
+            f"{stage}: {model} is part of macOS, and this is none", stage=stage, model=model, hint=instead
+        )
     if version < least:
         here = ".".join(map(str, version))
         raise EngineMissing(
@@ -54,7 +56,14 @@ def need_mac(least: tuple[int, ...], *, stage: str, model: str, instead: str) ->
 
 
 def command(
-    engine: str, options: Mapping[str, Any], name: str, arguments: Sequence[str], *, stage: str, model: str, sdk: int = 0
+    engine: str,
+    options: Mapping[str, Any],
+    name: str,
+    arguments: Sequence[str],
+    *,
+    stage: str,
+    model: str,
+    sdk: int = 0,
 ) -> Callable[[], Sequence[str]]:
     """How the sidecar is started: the option ``program`` (an app may ship its own, signed), else ours, compiled here."""
     own = options.get("program")

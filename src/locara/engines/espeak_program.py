@@ -28,6 +28,7 @@ from locara.audio import from_pcm16
 from locara.engines.contracts import EngineInfo, Speech, Voice
 from locara.engines.lane import Lane
 from locara.engines.option_values import check_names, number
+from locara.engines.wav_header import wav_format
 from locara.errors import ConfigError, EngineFailed, EngineMissing
 
 MODELS = ("espeak-ng-program",)
@@ -39,7 +40,6 @@ PROGRAMS = ("espeak-ng", "espeak")
 _OPTIONS = ("voice", "rate_wpm", "pitch", "program", "deadline")
 _FIRST_BYTES = 2_646  # 60 ms at 22,050 Hz: the first piece, as small as the program writes them
 _MORE_BYTES = 8_820  # 200 ms: from then on
-_HEADER_LIMIT = 4_096  # bytes of a WAV file before its sound
 _MARGIN = 1.0  # seconds that the lane waits longer
 _LAST_WORDS = 600  # characters of what it said to its error output
 
@@ -124,40 +124,6 @@ def missing(platform: str = sys.platform) -> EngineMissing:
 def spoken(text: str) -> str:
     """The text as the program must get it: without what it takes for phonemes (``[[...]]``), and without zeros."""
     return re.sub(r"\[(?=\[)", "[ ", text.replace("\0", " "))
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """Of the sound that follows a WAV header. ``size``: bytes of that header."""
-
-    rate: int
-    size: int
-
-
-def wav_format(data: bytes) -> Format | None:
-    """What the header says, None while more bytes are needed. Raises ``ValueError`` for anything but 16-bit mono PCM."""
-    if len(data) < 12:
-        return None
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        raise ValueError(f"it is no WAV file: it begins with {data[:12]!r}")
-    at, rate = 12, 0
-    while at + 8 <= len(data):
-        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
-        if name == b"data":  # whatever length it gives: it did not know it yet
-            if not rate:
-                raise ValueError("its header does not say which sound it has")
-            return Format(rate, at + 8)
-        if name == b"fmt ":
-            if len(data) < at + 24:
-                return None
-            kind, channels = int.from_bytes(data[at + 8 : at + 10], "little"), data[at + 10]
-            rate, bits = int.from_bytes(data[at + 12 : at + 16], "little"), data[at + 22]
-            if (kind, channels, bits) != (1, 1, 16) or not 8_000 <= rate <= 48_000:
-                raise ValueError(f"it has format {kind}, {channels} channels, {bits} bits, {rate} Hz")
-        at += 8 + size + size % 2
-        if at > _HEADER_LIMIT:
-            raise ValueError("its header has no end")
-    return None
 
 
 class _Utterance:

@@ -12,7 +12,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,12 @@ from locara.engines.native_choice import Chosen, NativeKind, Part, System, choos
 from locara.errors import EngineMissing
 
 MODELS = ("native",)
+
+_VOICES: tuple[tuple[tuple[str, ...], Callable[..., Voice | None]], ...] = (
+    (apple_avspeech.MODELS, apple_avspeech.create),
+    (windows_tts.MODELS, windows_tts.create),
+    (espeak_program.MODELS, espeak_program.create),
+)
 
 
 def create_stt(model: str, options: Mapping[str, Any]) -> Recogniser | None:
@@ -37,9 +43,9 @@ def create_tts(model: str, options: Mapping[str, Any]) -> Voice | None:
     if model not in MODELS:
         return None
     chosen = _chosen("tts", options)
-    for module in (apple_avspeech, windows_tts, espeak_program):
-        if chosen.model in module.MODELS:
-            return module.create(chosen.model, options, why=chosen.why)
+    for names, create in _VOICES:
+        if chosen.model in names:
+            return create(chosen.model, options, why=chosen.why)
     raise AssertionError(chosen.model)  # the rules name engines that are here
 
 
@@ -61,7 +67,7 @@ def here(options: Mapping[str, Any]) -> System:
     version: tuple[int, ...] = ()
     if sys.platform == "darwin":
         version = apple_system.mac_version()
-        if shutil.which("xcrun") is not None and _developer_folder() or "program" in options:
+        if (shutil.which("xcrun") is not None and _developer_folder()) or "program" in options:
             parts.add("swift")
     elif sys.platform == "win32":
         version = tuple(int(part) for part in re.findall(r"\d+", platform.version()))

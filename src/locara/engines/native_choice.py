@@ -1,4 +1,4 @@
-"""What the word ``native`` means on a system: pure rules, from what is there to an engine's name, or a reason why there is none.
+"""What the word ``native`` means on a system: pure rules, from what is there to an engine, or to why there is none.
 
 What may live here: the rules, and nothing that looks at the machine (`native` does). The facts behind them are in
 `docs/native.md`.
@@ -85,7 +85,9 @@ def _mac(kind: NativeKind, system: System) -> Chosen | Refused:
             _ELSEWHERE[kind] + "; apple-sfspeech is the older one, by its own name",
         )
     if "swift" not in system.parts:
-        return Refused(f"the speech of {name} is reached by a program that is compiled here, and there is no Swift", _SWIFT)
+        return Refused(
+            f"the speech of {name} is reached by a program that is compiled here, and there is no Swift", _SWIFT
+        )
     if kind == "stt":
         return Chosen("apple-dictation", f"{name} has DictationTranscriber, which streams")
     return Chosen("apple-avspeech", f"{name} has AVSpeechSynthesizer")

@@ -16,7 +16,6 @@ _ALWAYS = ("engine", "path")
 """Options that every engine is given by whoever looks its model up in the catalog; systems' engines have no files."""
 
 
-
 def check_names(engine: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raises ``ConfigError`` for an option that is not known."""
     for name in options:

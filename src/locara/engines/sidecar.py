@@ -260,9 +260,7 @@ class Sidecar:
         """Sends sound, 16-bit little-endian mono. Does not wait. Raises ``EngineFailed``."""
         self._send(frame(AUDIO, pcm))
 
-    def wait(
-        self, done: Callable[[], bool], *, deadline: float, given_up: Callable[[], bool] = lambda: False
-    ) -> bool:
+    def wait(self, done: Callable[[], bool], *, deadline: float, given_up: Callable[[], bool] = lambda: False) -> bool:
         """Waits until ``done()``, which is looked at under ``changed``. False if ``given_up()`` came first.
 
         Raises ``EngineFailed`` when the program dies before, and ``EngineTimeout`` after ``deadline`` seconds: the program

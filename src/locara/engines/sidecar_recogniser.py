@@ -3,10 +3,10 @@
 What may live here: this side of the dialogue, for any recogniser that a sidecar brings. Which program that is, and what it
 is told at its start, belongs to the engine's own file.
 
-Orders: ``begin {turn}``, sound, ``settle {turn, segment}``, ``drop {turn}``. Answers: ``partial {turn, segment, text}`` (the
-text since the last ``final``, may still change), ``final {turn, segment, text, confidence?}`` (a piece that stays), ``done
-{turn, segment}`` (all of this segment is final), ``error {turn, message, hint?}``. Turns and segments are numbered: what comes
-late belongs to a number that is over, and is dropped.
+Orders: ``begin {turn}``, sound, ``settle {turn, segment}``, ``drop {turn}``. Answers: ``partial {turn, segment, text}``
+(the text since the last ``final``, may still change), ``final {turn, segment, text, confidence?}`` (a piece that stays),
+``done {turn, segment}`` (all of this segment is final), ``error {turn, message, hint?}``. Turns and segments are numbered:
+what comes late belongs to a number that is over, and is dropped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from locara.errors import EngineFailed, LocaraError
 
 START_SECONDS = 80.0
 """To compile on first use, to start and to warm up: less than the 90 s that a session waits for a stage to load."""
-_MARGIN = 1.0  # seconds that the lane waits longer than the sidecar: then the sidecar's own error is the one that is seen
+_MARGIN = (
+    1.0  # seconds that the lane waits longer than the sidecar: then the sidecar's own error is the one that is seen
+)
 _UNSPACED = ("zh", "yue", "ja", "th", "lo", "km", "my")  # languages written without spaces between words
 
 
@@ -41,27 +43,25 @@ class Heard:
     done: int = -1
     failure: tuple[str, str] | None = None
 
-    def after(self, message: Message) -> Heard:
+    def after(self, message: Message) -> Heard:  # noqa: PLR0911  one way out for each kind of message
         """After one message of the sidecar. What is for another turn, late or of no known type changes nothing."""
         if message.get("turn") != self.turn:
             return self
-        if message["type"] == "error":
+        kind, text, segment = message["type"], message.get("text"), message.get("segment")
+        if kind == "error":
             said = str(message.get("message") or "it failed and did not say why")
             return dataclasses.replace(self, failure=(said, str(message.get("hint") or "")))
-        segment = message.get("segment")
         if isinstance(segment, bool) or not isinstance(segment, int) or segment <= self.done:
             return self
-        text = message.get("text")
-        match message["type"]:
-            case "partial" if isinstance(text, str):
-                return dataclasses.replace(self, volatile=text.strip())
-            case "final" if isinstance(text, str):
-                piece = (text.strip(), _confidence(message.get("confidence")))
-                return dataclasses.replace(self, pieces=(*self.pieces, piece) if piece[0] else self.pieces, volatile="")
-            case "done":
-                return dataclasses.replace(self, volatile="", done=segment)
-            case _:
-                return self
+        if kind == "done":
+            return dataclasses.replace(self, volatile="", done=segment)
+        if not isinstance(text, str) or kind not in ("partial", "final"):
+            return self
+        text = text.strip()
+        if kind == "partial":
+            return dataclasses.replace(self, volatile=text)
+        piece = (text, _confidence(message.get("confidence")))
+        return dataclasses.replace(self, pieces=(*self.pieces, piece) if text else self.pieces, volatile="")
 
     @property
     def text(self) -> str:
@@ -104,9 +104,7 @@ class SidecarRecogniser:
     ) -> None:
         self.deadline = deadline
         self.locale = locale
-        self.sidecar = Sidecar(
-            command, stage="stt", model=info.model, listener=self._heard, explain=explain
-        )
+        self.sidecar = Sidecar(command, stage="stt", model=info.model, listener=self._heard, explain=explain)
         self.lane = Lane(info.engine, stage="stt", model=info.model)
         self.current: Listening | None = None
         self.start_deadline = start_deadline

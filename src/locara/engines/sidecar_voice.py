@@ -33,7 +33,9 @@ START_SECONDS = 65.0
 """To compile on first use and to start: with the first sound, less than the 90 s that a session waits for a stage."""
 FIRST_SOUND_SECONDS = 15.0
 """Some voices of macOS render nothing at all while offline, and say nothing of it either."""
-_MARGIN = 1.0  # seconds that the lane waits longer than the sidecar: then the sidecar's own error is the one that is seen
+_MARGIN = (
+    1.0  # seconds that the lane waits longer than the sidecar: then the sidecar's own error is the one that is seen
+)
 _WAITING = 64  # messages that wait to be taken; then the program waits
 
 
@@ -224,7 +226,9 @@ class SidecarVoice:
 
     def _broken(self, what: str) -> LocaraError:
         self.sidecar.kill()
-        return self.sidecar.failed(f"it sent {what}", hint="its program was ended; it is started again when it is needed")
+        return self.sidecar.failed(
+            f"it sent {what}", hint="its program was ended; it is started again when it is needed"
+        )
 
     def _stop(self, number: int) -> None:
         """Nobody wants this text any more. From any thread; does not wait."""

@@ -187,7 +187,12 @@ class WindowsVoice:
         try:
             self._child.start()
             said = self._child.request(
-                "load", deadline=30.0, voice=chosen.voice, language=chosen.language, rate=chosen.rate, pitch=chosen.pitch
+                "load",
+                deadline=30.0,
+                voice=chosen.voice,
+                language=chosen.language,
+                rate=chosen.rate,
+                pitch=chosen.pitch,
             )
         except WorkerError as error:
             if error.kind in ("ModuleNotFoundError", "ImportError"):

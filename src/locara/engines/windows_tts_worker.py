@@ -13,8 +13,8 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from locara.engines.espeak_program import Format, wav_format
 from locara.engines.frames import Call, serve
+from locara.engines.wav_header import Format, wav_format
 
 _PIECE = 8_192  # bytes of sound in one frame, at most 0.25 s at 16 kHz
 
@@ -36,9 +36,15 @@ def choose(voices: Sequence[Any], voice: str, language: str) -> Any:
     if voice:
         wanted = voice.lower()
         for one in voices:
-            if wanted in (one.id.lower(), one.display_name.lower(), one.display_name.lower().removeprefix("microsoft ")):
+            if wanted in (
+                one.id.lower(),
+                one.display_name.lower(),
+                one.display_name.lower().removeprefix("microsoft "),
+            ):
                 return one
-        raise _VoiceError(f"Windows has no voice {voice!r}", f"it has {known}; more are in Settings > Time & language > Speech")
+        raise _VoiceError(
+            f"Windows has no voice {voice!r}", f"it has {known}; more are in Settings > Time & language > Speech"
+        )
     if language:
         wanted = language.lower()
         for exact in (True, False):
@@ -86,7 +92,9 @@ class Synthesiser:
         UTF-16 positions."""
         from winrt.windows.storage.streams import DataReader
 
-        stream = self._synthesizer.synthesize_text_to_stream_async(call.payload.decode("utf-8").replace("\0", " ")).get()
+        stream = self._synthesizer.synthesize_text_to_stream_async(
+            call.payload.decode("utf-8").replace("\0", " ")
+        ).get()
         try:
             size = int(stream.size)
             reader = DataReader(stream.get_input_stream_at(0))
