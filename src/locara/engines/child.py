@@ -36,11 +36,12 @@ _INBOX = 64  # replies that wait to be taken; then the pipe fills, and the child
 
 
 class WorkerError(EngineFailed):
-    """The engine in the child raised; the child lives on. ``kind`` is the exception's class name."""
+    """The engine in the child raised; the child lives on. ``kind`` is the exception's class name, ``said`` its own words."""
 
-    def __init__(self, message: str, *, kind: str, stage: str, model: str = "", hint: str = "") -> None:
+    def __init__(self, message: str, *, kind: str, stage: str, model: str = "", hint: str = "", said: str = "") -> None:
         super().__init__(message, stage=stage, model=model, hint=hint)
         self.kind = kind
+        self.said = said
 
 
 @dataclass(slots=True)
@@ -161,14 +162,25 @@ class _Life:
 
 
 class Child:
-    """``python -m module`` as an engine's process; the module calls `locara.engines.frames.serve`.
+    """``python -m module`` as an engine's process; the module calls `locara.engines.frames.serve`. ``python``: another
+    interpreter than ours, 3.11 or newer; the module may then import only what is installed there, and `frames`.
 
     One call at a time, from one thread (a `Lane`); ``cancel``, ``kill`` and ``alive`` from any. All deadlines are in
     seconds; a call past its deadline kills the process, since nothing can be known of its state. ``start`` brings it
     back. ``lives`` counts the starts: who remembers it can tell that the process is another one by now.
     """
 
-    def __init__(self, module: str, *arguments: str, stage: str, model: str = "") -> None:
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        stage: str,
+        model: str = "",
+        environment: Mapping[str, str] | None = None,
+        python: str | None = None,
+    ) -> None:
+        self._python = python
+        self._own_environment = dict(environment or {})
         self.module = module
         self.stage = stage
         self.model = model
@@ -194,15 +206,15 @@ class Child:
         if self.alive:
             return
         self.kill()
-        if not sys.executable or getattr(sys, "frozen", False):
+        if self._python is None and (not sys.executable or getattr(sys, "frozen", False)):
             raise self._failed(
                 "there is no Python interpreter to start it with", hint="run Locara from a normal Python"
             )
         # -P: a file that lies in the working folder must not be taken for a library.
-        command = [sys.executable, "-P", "-m", self.module, *self._arguments]
+        command = [self._python or sys.executable, "-P", "-m", self.module, *self._arguments]
         call = _Call(0)
         try:
-            life = _Life(command, _environment())
+            life = _Life(command, {**_environment(), **self._own_environment})
         except OSError as error:
             raise self._failed(f"its process could not be started: {error}") from error
         self._life = life
@@ -308,6 +320,7 @@ class Child:
                 stage=self.stage,
                 model=self.model,
                 hint=str(reply.header.get("hint") or "the engine lives on; try again"),
+                said=str(reply.header.get("message")),
             )
         if kind == "cancelled":
             raise WorkerError(
