@@ -286,6 +286,24 @@ def test_a_program_that_hangs_is_ended_at_the_deadline(tmp_path: Path) -> None:
 
 
 @unix
+def test_closing_the_iterator_ends_a_program_that_hangs_in_the_middle(tmp_path: Path) -> None:
+    code = "text = sys.stdin.read(); os.write(1, HEADER + bytes(4000)); time.sleep(60 if 'hang' in text else 0)"
+
+    async def run() -> None:
+        async with _voice(program=_program(tmp_path, code), deadline=40) as voice:
+            speech = cast("AsyncGenerator[Speech, None]", voice.speak("hang"))
+            await anext(speech)
+            listening = asyncio.ensure_future(anext(speech))
+            await asyncio.sleep(0.1)
+            listening.cancel()
+            await asyncio.wait([listening])
+            await speech.aclose()
+            assert (await asyncio.wait_for(_said(voice, "Go on."), 10)).size == 2_000
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+@unix
 def test_a_program_that_complains_without_end_or_does_not_read_does_not_hold_us(tmp_path: Path) -> None:
     noisy = "sys.stderr.write('x' * 2_000_000); os.write(1, HEADER + bytes(4000))"
 

@@ -248,6 +248,22 @@ def test_cancelling_a_settle_leaves_the_turn_whole() -> None:
     _run(work, "late-final")
 
 
+def test_cancelling_a_settle_that_hangs_frees_the_engine_for_the_next_turn() -> None:
+    async def work(engine: SidecarRecogniser) -> None:
+        listening = engine.open()
+        await _push(listening, 2)
+        task = asyncio.create_task(listening.settle())
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        listening = engine.open()  # whoever had the one before has not closed it yet
+        await asyncio.wait_for(_push(listening, 1), 10)
+        await listening.close()
+
+    _run(work, "hangs-on-settle", deadline=40)
+
+
 def test_a_very_long_turn_is_taken() -> None:
     async def work(engine: SidecarRecogniser) -> None:
         listening = engine.open()
@@ -340,7 +356,7 @@ def test_killing_it_while_we_wait_for_the_settled_text_is_an_error_at_once() -> 
         assert engine.sidecar.pid is not None
         os.kill(engine.sidecar.pid, signal.SIGKILL)
         with pytest.raises(EngineFailed, match="SIGKILL"):
-            await waiting
+            await asyncio.wait_for(waiting, 10)
         await listening.close()
         listening = engine.open()
         await _push(listening, 1)
