@@ -1,5 +1,5 @@
-"""The engines of macOS and Windows keep their contract too, as far as our side of them goes: against a sidecar and a stand-in
-of the tests. That they are no rows of docs/conformance.md is on purpose: there, only real engines are."""
+"""The engines of macOS and Windows keep their contract too, as far as our side of them goes: against a sidecar and a
+stand-in of the tests. That they are no rows of docs/conformance.md is on purpose: there, only real engines are."""
 
 from __future__ import annotations
 
