@@ -5,6 +5,7 @@ What may live here: one `Specimen` an engine. An engine whose package is not ins
 
 from __future__ import annotations
 
+import shutil
 import wave
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ NO_OPTIONS: Mapping[str, Any] = {}
 
 @dataclass(frozen=True)
 class Engine:
-    """``options`` makes the engine's options, with a folder it may write weights into. ``needs``: modules of an extra.
+    """``options`` makes the engine's options, with a folder it may write weights into. ``needs``: modules of an extra;
+    ``program``: one that must be installed.
     ``known``: checks that it is known not to pass, and why: they are shown, and a pass is then a failure."""
 
     name: str
@@ -29,6 +31,7 @@ class Engine:
     model: str
     options: Callable[[Path], Mapping[str, Any]] = field(default=lambda _: NO_OPTIONS)
     needs: tuple[str, ...] = ()
+    program: str = ""
     extra: str = ""
     known: Mapping[str, str] = field(default_factory=dict)
 
@@ -40,6 +43,8 @@ class Engine:
     @property
     def missing(self) -> str:
         """Why it cannot be examined here, or nothing."""
+        if self.program and shutil.which(self.program) is None:
+            return f"the program {self.program} is not installed"
         absent = [name for name in self.needs if find_spec(name) is None]
         return f"{', '.join(absent)} is not installed: the extra {self.extra}" if absent else ""
 
@@ -59,6 +64,7 @@ ENGINES: tuple[Engine, ...] = (
     Engine("prosody", "turn", "prosody"),
     Engine("pocketsphinx", "stt", "pocketsphinx"),
     Engine("espeak-ng", "tts", "espeak-ng"),
+    Engine("espeak-ng-program", "tts", "espeak-ng-program", program="espeak-ng"),
     Engine("built-in", "llm", "built-in"),
     Engine("micro-wake-word", "wake", "", needs=("pymicro_wakeword",), extra="wake"),
 )
