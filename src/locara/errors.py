@@ -105,3 +105,33 @@ class PullStopped(ModelError):
     """A pull was stopped from outside before it was done. What was fetched is kept."""
 
     code = "pull-stopped"
+
+
+class ManifestError(LocaraError):
+    """A ``locara.toml`` that cannot be used; the message says where in it."""
+
+    code = "bad-manifest"
+
+
+class ModelNotDeclared(ConfigError):
+    """The app's manifest does not name this model."""
+
+    code = "model-not-declared"
+
+
+class CapabilityDenied(LocaraError):
+    """The app may not use this device; the hint says how a person grants it."""
+
+    code = "capability-denied"
+
+
+class CapabilityPending(CapabilityDenied):
+    """An update asked for it, and its cool-down has not passed."""
+
+    code = "capability-pending"
+
+
+class ConsentError(LocaraError):
+    """The ledger of grants cannot be read, trusted or written: nothing is granted until it is mended."""
+
+    code = "consent-broken"
