@@ -23,7 +23,7 @@ EXPANSION: Mapping[Modality, tuple[Capability, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class DeclaredModel:
-    """A model that the app may load. ``sha256``: of its file, where the app pins it itself; empty: as the catalog pins it."""
+    """A model that the app may load. ``sha256``: of its file, where the app pins it itself; empty: as the catalog does."""
 
     name: str
     task: Task
