@@ -198,7 +198,8 @@ def nemo_streaming(folder: Path) -> None:
         graph.output(f"{name}_next", graph.input(name, shape), shape)
     filled = graph.input("cache_last_channel_len", ("B",), np.int64)
     graph.output("cache_last_channel_next_len", filled, ("B",), np.int64)
-    sizes = dict(zip((f"cache_last_{n}_dim{i}" for n in ("channel", "time") for i in (1, 2, 3)), (1, 4, 8, 1, 8, 4)))
+    names = (f"cache_last_{name}_dim{n}" for name in ("channel", "time") for n in (1, 2, 3))
+    sizes = dict(zip(names, (1, 4, 8, 1, 8, 4), strict=True))
     graph.save(folder / "encoder.onnx", {**_NEMO, **sizes, "window_size": 56, "chunk_shift": 48})
     _nemo_decoder(folder)
     _nemo_joiner(folder)
@@ -296,9 +297,7 @@ def moonshine(folder: Path) -> None:
         step = graph.node("Sub", graph.cast(graph.input("args_2", (1,), np.int32), np.int64), graph.whole(1))
         seconds = _seconds(graph, graph.node("Sub", heard, graph.constant(0.05)), 42)  # of 384 samples
         padded = graph.node("Pad", seconds, graph.whole(0, 0, 0, 0, 0, 1), graph.constant(-1.0))
-        last = graph.node(
-            "Sub", graph.node("Gather", graph.node("Shape", padded), graph.whole(2)), graph.whole(1)
-        )
+        last = graph.node("Sub", graph.node("Gather", graph.node("Shape", padded), graph.whole(2)), graph.whole(1))
         row = graph.node("Gather", padded, graph.node("Min", step, last), axis=2)  # (1, 2, 1): low, high
         ends = graph.constant([[[-9.0], [-9.0], [0.0]]])  # nothing, start, end
         logits = graph.node("Transpose", graph.node("Concat", ends, row, axis=1), perm=[0, 2, 1])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from locara.engines.onnx_header import Header
+from locara.engines.sherpa_needs import NEEDED
 
 Family = Literal[
     "zipformer-transducer", "nemo-streaming-transducer", "parakeet-unified", "streaming-paraformer",
@@ -39,6 +40,8 @@ class Plan:
     family: Family
     files: Mapping[str, str]
     metadata: Mapping[str, str]
+    vocabulary: int | None = None
+    """How many symbols the model knows, where its files say so."""
 
     @property
     def streaming(self) -> bool:
@@ -57,60 +60,6 @@ _ROLES = (
     ("encoder", r"encode"),
     ("decoder", r"decode"),
 )
-_ZIPFORMER = (
-    "num_encoder_layers", "encoder_dims", "cnn_module_kernels", "left_context_len", "T", "decode_chunk_len",
-)  # fmt: skip
-_CACHES = tuple(f"cache_last_{name}_dim{n}" for name in ("channel", "time") for n in (1, 2, 3))
-_NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "zipformer": {"encoder": (*_ZIPFORMER, "attention_dims"), "decoder": ("vocab_size", "context_size")},
-    "zipformer2": {
-        "encoder": (*_ZIPFORMER, "query_head_dims", "value_head_dims", "num_heads"),
-        "decoder": ("vocab_size", "context_size"),
-    },
-    "conformer": {
-        "encoder": (
-            "num_encoder_layers", "T", "decode_chunk_len", "left_context", "encoder_dim", "pad_length",
-            "cnn_module_kernel",
-        ),
-        "decoder": ("vocab_size", "context_size"),
-    },
-    "lstm": {
-        "encoder": ("num_encoder_layers", "T", "decode_chunk_len", "rnn_hidden_size", "d_model"),
-        "decoder": ("vocab_size", "context_size"),
-    },
-    "nemo-streaming-transducer": {
-        "encoder": (
-            "vocab_size", "window_size", "chunk_shift", "subsampling_factor", "pred_rnn_layers", "pred_hidden", *_CACHES,
-        )
-    },
-    "parakeet-unified": {
-        "encoder": (
-            "vocab_size", "subsampling_factor", "pred_rnn_layers", "pred_hidden", "left_feature_frames",
-            "chunk_feature_frames", "right_feature_frames", "left_encoder_frames", "chunk_encoder_frames",
-            "right_encoder_frames",
-        )
-    },
-    "streaming-paraformer": {
-        "encoder": (
-            "vocab_size", "lfr_window_size", "lfr_window_shift", "encoder_output_size", "decoder_num_blocks",
-            "decoder_kernel_size", "neg_mean", "inv_stddev",
-        )
-    },
-    "zipformer-streaming-ctc": {"model": (*_ZIPFORMER, "query_head_dims", "value_head_dims", "num_heads")},
-    "nemo-streaming-ctc": {"model": ("window_size", "chunk_shift", "subsampling_factor", "vocab_size", *_CACHES)},
-    "whisper": {
-        "encoder": (
-            "n_mels", "n_text_layer", "n_text_ctx", "n_text_state", "n_vocab", "sot", "eot", "blank_id", "translate",
-            "transcribe", "is_multilingual", "no_timestamps", "no_speech", "sot_sequence",
-        )
-    },
-    "nemo-transducer": {"encoder": ("vocab_size", "subsampling_factor", "pred_rnn_layers", "pred_hidden")},
-    "transducer": {"encoder": (), "decoder": ("vocab_size", "context_size")},
-    "sense-voice": {"model": ("vocab_size", "lfr_window_size", "lfr_window_shift")},
-    "paraformer": {"model": ("vocab_size", "lfr_window_size", "lfr_window_shift", "neg_mean", "inv_stddev")},
-    "canary": {"encoder": ("model_type", "vocab_size", "subsampling_factor", "feat_dim")},
-    "nemo-ctc": {"model": ("vocab_size", "subsampling_factor")},
-}  # fmt: skip
 
 
 def plan(names: Collection[str], read: Callable[[str], Header], *, precision: str = "int8") -> Plan:
@@ -130,7 +79,7 @@ def plan(names: Collection[str], read: Callable[[str], Header], *, precision: st
         return headers[role]
 
     family, needs = _family(files, header)
-    for role, keys in _NEEDED.get(needs, {}).items():
+    for role, keys in NEEDED.get(needs, {}).items():
         if role not in files:
             raise WrongFiles(f"the {role} is missing: a {family} model has one ({_some(names)})")
         told = header(role).metadata
@@ -143,7 +92,43 @@ def plan(names: Collection[str], read: Callable[[str], Header], *, precision: st
         if role not in ("tokens", "tokenizer"):
             header(role)  # whoever is cut off is found here
     teller = "encoder" if "encoder" in chosen else "model"
-    return Plan(family, chosen, header(teller).metadata if teller in chosen else {})
+    told = header(teller).metadata
+    if family == "nemo-transducer":
+        _same_size(files["joiner"], header("joiner"), told)
+    known = told.get("vocab_size", "")
+    if family in ("zipformer-transducer", "transducer"):
+        known = header("decoder").metadata.get("vocab_size", "")
+    return Plan(family, chosen, told, int(known) if known.isdecimal() else None)
+
+
+def _same_size(name: str, joiner: Header, told: Mapping[str, str]) -> None:
+    """Whether joiner and encoder are of one model: else the library ends the process."""
+    size = joiner.outputs[0].shape[-1] if joiner.outputs and joiner.outputs[0].shape else ""
+    wanted = int(told["vocab_size"]) + 1 if told["vocab_size"].isdecimal() else 0
+    durations = "tdt" in told.get("url", "")
+    if isinstance(size, int) and (size <= wanted if durations else size != wanted):
+        raise WrongFiles(f"{name} knows {size} symbols, the encoder {wanted}: they are of two models")
+
+
+_BLANKS = ("<blk>", "<eps>", "<blank>")
+
+
+def check_symbols(plan: Plan, symbols: Mapping[str, int]) -> None:
+    """Whether ``tokens.txt`` (symbol -> number) is this model's: else the library ends the process, or fails later.
+    Raises ``WrongFiles``."""
+    name = plan.files["tokens"]
+    count = max(symbols.values(), default=-1) + 1
+    if plan.family.startswith(("nemo", "parakeet")) and "ctc" not in plan.family:
+        if plan.vocabulary is not None and (count != plan.vocabulary + 1 or symbols.get("<blk>") != count - 1):
+            raise WrongFiles(
+                f"{name} has {count} symbols, the model {plan.vocabulary + 1} of which <blk> is the last: it is cut off, "
+                "or another model's"
+            )
+        return
+    if "ctc" in plan.family and not any(one in symbols for one in _BLANKS):
+        raise WrongFiles(f"{name} has no symbol <blk>: it is another model's")
+    if plan.vocabulary is not None and count < plan.vocabulary:
+        raise WrongFiles(f"{name} has {count} symbols, the model {plan.vocabulary}: it is cut off, or another model's")
 
 
 _TRANSDUCER = ("encoder", "decoder", "joiner", "tokens")
@@ -219,8 +204,10 @@ def _transducer(
     kind = told.get("model_type", "")
     if not kind:
         raise WrongFiles(f"{files['encoder']} has no metadata 'model_type': it was not exported for sherpa-onnx")
-    if "decode_chunk_len" in told:
-        if kind not in _NEEDED:
+    if (
+        "decode_chunk_len" in told or len(header("encoder").inputs) > 2
+    ):  # more than the features and their length: states
+        if kind not in NEEDED:
             raise WrongFiles(f"{files['encoder']} is a streaming {kind!r}, a kind that this engine does not run")
         return "zipformer-transducer", kind
     return "transducer", "transducer"
@@ -228,7 +215,7 @@ def _transducer(
 
 def _encoder_decoder(name: str, told: Mapping[str, str]) -> tuple[Family, str]:
     if "n_mels" in told or "n_text_layer" in told or told.get("model_type", "").startswith("whisper"):
-        return "whisper", "whisper"
+        return "whisper", "whisper-multilingual" if told.get("is_multilingual") == "1" else "whisper"
     if told.get("model_type") == "EncDecMultiTaskModel":
         return "canary", "canary"
     if told.get("model_type") == "paraformer":
@@ -244,8 +231,8 @@ def _single(name: str, told: Mapping[str, str]) -> tuple[Family, str]:
     streaming_nemo = "window_size" in told and "cache_last_channel_dim1" in told
     family: Family
     if kind == "sense_voice_ctc":
-        family = "sense-voice"
-    elif kind == "paraformer":
+        return "sense-voice", "sense-voice-nano" if "Nano" in told.get("comment", "") else "sense-voice"
+    if kind == "paraformer":
         family = "paraformer"
     elif kind.startswith("zipformer2") and "decode_chunk_len" in told:
         family = "zipformer-streaming-ctc"

@@ -43,7 +43,7 @@ def library(stage: str, model: str) -> Any:
             f"{stage}: {model} runs on sherpa-onnx, which is not installed",
             stage=stage, model=model, hint='pip install "locara[sherpa]"',
         )  # fmt: skip
-    # Its wheel brings an ONNX Runtime of its own. 1.28, as of sherpa-onnx 2.0.1, reports nothing; newer ones would.
+    # Its wheel brings an ONNX Runtime of its own (2.0.1: 1.28.2). Newer ones report to their maker unless told not to.
     os.environ.setdefault(QUIET, "1")
     try:
         module = importlib.import_module("sherpa_onnx")
@@ -165,12 +165,11 @@ class Folder:
         except WrongFiles as error:
             raise self.failed(f"the files in {self.path} cannot be used: {error}") from error
 
-    def tokens(self, name: str, *, single: bool = False) -> int:
+    def tokens(self, name: str, *, single: bool = False) -> dict[str, int]:
         """Checks a ``tokens.txt``, because the library ends the process at a line it does not understand: each line is a
         symbol and a number, or a number alone for the space; ``single``: each symbol is one character and comes once.
-        Returns how many there are. Raises ``EngineFailed``."""
-        seen: set[str] = set()
-        count = 0
+        Returns symbol -> number. Raises ``EngineFailed``."""
+        symbols: dict[str, int] = {}
         for number, line in enumerate(self.lines(name), 1):
             parts = line.split()
             if len(parts) == 1:
@@ -181,13 +180,12 @@ class Folder:
             if single and symbol != "<BLNK>":
                 if len(symbol) != 1:
                     raise self.failed(f"{self.path / name}, line {number}: {symbol[:40]!r} is not one character")
-                if symbol in seen:
+                if symbol in symbols:
                     raise self.failed(f"{self.path / name}, line {number}: {symbol!r} is there twice")
-                seen.add(symbol)
-            count += 1
-        if not count:
+            symbols[symbol] = int(parts[1])
+        if not symbols:
             raise self.failed(f"{self.path / name} has no symbols")
-        return count
+        return symbols
 
     def lines(self, name: str) -> list[str]:
         """The lines of a text file of the model. Raises ``EngineFailed``."""

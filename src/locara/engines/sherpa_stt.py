@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,9 +22,11 @@ from locara.engines import sherpa_files, sherpa_runtime
 from locara.engines.contracts import EngineInfo, Recogniser, Recognition, Transcript
 from locara.engines.lane import Lane
 from locara.engines.repeated import Pace, cut
-from locara.engines.sherpa_files import Plan
+from locara.engines.sherpa_files import Family, Plan
 from locara.engines.sherpa_runtime import ENGINE, Folder
-from locara.errors import ConfigError, EngineFailed
+from locara.errors import ConfigError, EngineFailed, LocaraError
+
+T = TypeVar("T")
 
 MODELS = (ENGINE,)
 """And any name with ``engine="sherpa-onnx"`` and a ``path``: which model it is, its files say."""
@@ -125,7 +127,8 @@ class SherpaRecogniser:
         if self._native is None or self._plan is None:
             raise sherpa_runtime.not_loaded("stt", self._model)
         way = _Streaming if self._plan.streaming else _Whole
-        return _Recognition(self._lane, way(self._native, self._plan, self._settings, self._language), self._settings)
+        turn = way(self._native, self._plan, self._settings, self._language)
+        return _Recognition(self._lane, turn, self._settings, self._model)
 
     def _load(self) -> None:
         folder = Folder(self._settings.path, stage="stt", model=self._model)
@@ -133,7 +136,8 @@ class SherpaRecogniser:
             lambda: sherpa_files.plan(folder.names, folder.header, precision=self._settings.precision)
         )
         if "tokens" in plan.files:
-            folder.tokens(plan.files["tokens"])
+            symbols = folder.tokens(plan.files["tokens"])
+            folder.planned(lambda: sherpa_files.check_symbols(plan, symbols))
         language = _language(self._settings.language, plan, self._model)
         sherpa = sherpa_runtime.library("stt", self._model)
         native = folder.built(lambda: _native(sherpa, plan, folder.path, self._settings, language))
@@ -143,10 +147,6 @@ class SherpaRecogniser:
 
 
 _never = threading.Event()
-
-
-class Stopped(Exception):  # noqa: N818  no error: nobody waits any longer
-    """Nobody waits for this any longer."""
 
 
 def _language(wanted: str, plan: Plan, model: str) -> str:
@@ -170,68 +170,64 @@ def _listed(codes: Iterable[str]) -> str:
     return f"it knows {', '.join(shown[:12])}" + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
 
 
+_MADE_BY: Mapping[Family, str] = {
+    "zipformer-transducer": "from_transducer",
+    "nemo-streaming-transducer": "from_transducer",
+    "parakeet-unified": "from_transducer",
+    "streaming-paraformer": "from_paraformer",
+    "zipformer-streaming-ctc": "from_zipformer2_ctc",
+    "nemo-streaming-ctc": "from_nemo_ctc",
+    "whisper": "from_whisper",
+    "moonshine": "from_moonshine",
+    "moonshine-v2": "from_moonshine_v2",
+    "nemo-transducer": "from_transducer",
+    "transducer": "from_transducer",
+    "sense-voice": "from_sense_voice",
+    "paraformer": "from_paraformer",
+    "qwen3-asr": "from_qwen3_asr",
+    "canary": "from_nemo_canary",
+    "nemo-ctc": "from_nemo_ctc",
+    "zipformer-ctc": "from_zipformer_ctc",
+}
+_CALLED_OTHERWISE = {("moonshine-v2", "merged_decoder"): "decoder", ("paraformer", "model"): "paraformer"}
+"""(Family, our role of a file) -> the library's name for it, where the two differ."""
+
+
 def _native(sherpa: Any, plan: Plan, folder: Path, settings: Settings, language: str) -> Any:
     """The library's recogniser for this family."""
-    files = {role: str(folder / name) for role, name in plan.files.items()}
-    common = {"num_threads": settings.threads, "provider": settings.provider}
-    online, offline = sherpa.OnlineRecognizer, sherpa.OfflineRecognizer
-    match plan.family:
-        case "zipformer-transducer" | "nemo-streaming-transducer" | "parakeet-unified":
-            # With the kind named the library need not load the file twice to find it out.
-            kind = plan.metadata.get("model_type", "") if plan.family == "zipformer-transducer" else ""
-            return online.from_transducer(**files, **common, model_type=kind)
-        case "streaming-paraformer":
-            return online.from_paraformer(**files, **common)
-        case "zipformer-streaming-ctc":
-            return online.from_zipformer2_ctc(**files, **common)
-        case "nemo-streaming-ctc":
-            return online.from_nemo_ctc(**files, **common)
-        case "whisper":
-            return offline.from_whisper(**files, **common, language=language)
-        case "moonshine":
-            return offline.from_moonshine(**files, **common)
-        case "moonshine-v2":
-            files["decoder"] = files.pop("merged_decoder")
-            return offline.from_moonshine_v2(**files, **common)
-        case "nemo-transducer":
-            return offline.from_transducer(**files, **common, model_type="nemo_transducer")
-        case "transducer":
-            return offline.from_transducer(**files, **common)
-        case "sense-voice":
-            return offline.from_sense_voice(**files, **common, language=language or "auto", use_itn=True)
-        case "paraformer":
-            files["paraformer"] = files.pop("model")
-            return offline.from_paraformer(**files, **common)
-        case "qwen3-asr":
-            return offline.from_qwen3_asr(**files, **common)
-        case "canary":
-            return offline.from_nemo_canary(**files, **common, src_lang=language, tgt_lang=language)
-        case "nemo-ctc":
-            return offline.from_nemo_ctc(**files, **common)
-        case "zipformer-ctc":
-            return offline.from_zipformer_ctc(**files, **common)
+    files = {_CALLED_OTHERWISE.get((plan.family, role), role): str(folder / name) for role, name in plan.files.items()}
+    more: dict[str, Any] = {}
+    if plan.family == "zipformer-transducer":  # with the kind named, the library need not load the file twice
+        more["model_type"] = plan.metadata.get("model_type", "")
+    elif plan.family == "nemo-transducer":
+        more["model_type"] = "nemo_transducer"
+    elif plan.family == "whisper":
+        more["language"] = language
+    elif plan.family == "sense-voice":
+        more.update(language=language or "auto", use_itn=True)
+    elif plan.family == "canary":
+        more.update(src_lang=language, tgt_lang=language)
+    make = getattr(sherpa.OnlineRecognizer if plan.streaming else sherpa.OfflineRecognizer, _MADE_BY[plan.family])
+    return make(**files, **more, num_threads=settings.threads, provider=settings.provider)
 
 
 class _Recognition:
     """See `locara.engines.contracts.Recognition`. The work is done on the engine's lane."""
 
-    def __init__(self, lane: Lane, way: _Streaming | _Whole, settings: Settings) -> None:
+    def __init__(self, lane: Lane, way: _Streaming | _Whole, settings: Settings, model: str) -> None:
         self._lane = lane
-        self._way = way
+        self._way: _Streaming | _Whole | None = way
+        self._model = model
         self._deadline = settings.deadline
         self._said = ""
-        self._closed = False
 
     async def push(self, samples: Samples) -> str | None:
         """The next samples (float32, 16 kHz). Returns the text so far when it has changed. A streaming model takes all
         steps it can; a whole-turn model decodes again if it is time to."""
-        stop = self._stop()
-        try:
-            text = await self._lane.run(
-                lambda: self._way.feed(samples, stop), deadline=self._deadline, abandon=stop.set
-            )
-        except Stopped:
-            return None
+        way, stop = self._open(), threading.Event()
+        text = await self._lane.run(
+            lambda: self._done(lambda: way.feed(samples, stop)), deadline=self._deadline, abandon=stop.set
+        )
         if text is None or text == self._said:
             return None
         self._said = text
@@ -239,20 +235,33 @@ class _Recognition:
 
     async def settle(self) -> Transcript:
         """The transcript of everything pushed. Raises ``EngineFailed`` or ``EngineTimeout``."""
-        stop = self._stop()
-        got = await self._lane.run(lambda: self._way.finish(stop), deadline=self._deadline, abandon=stop.set)
+        way, stop = self._open(), threading.Event()
+        got = await self._lane.run(
+            lambda: self._done(lambda: way.finish(stop)), deadline=self._deadline, abandon=stop.set
+        )
         self._said = got.text
         return got
 
     async def close(self) -> None:
-        """Frees what it holds."""
-        self._closed = True
-        self._way.drop()
+        """Lets go of what it holds; a call that is still on the lane holds it until it returns."""
+        self._way = None
 
-    def _stop(self) -> threading.Event:
-        if self._closed:
-            raise EngineFailed("stt: this recognition is closed", stage="stt", hint="open a new one")
-        return threading.Event()
+    def _done(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except LocaraError:
+            raise
+        except Exception as error:  # what the native code throws is RuntimeError or IndexError
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            raise EngineFailed(
+                f"stt: {self._model} failed: {said}", stage="stt", model=self._model,
+                hint=f"locara models verify {self._model}, or choose another model",
+            ) from error  # fmt: skip
+
+    def _open(self) -> _Streaming | _Whole:
+        if self._way is None:
+            raise EngineFailed("stt: this recognition is closed", stage="stt", model=self._model, hint="open a new one")
+        return self._way
 
 
 class _Streaming:
@@ -275,9 +284,8 @@ class _Streaming:
         """The text so far."""
         if samples.size == 0:
             return None
-        self._take(samples)
         self._fresh = True
-        self._step(stop)
+        self._take(samples, stop)
         return self._text()
 
     def finish(self, stop: threading.Event) -> Transcript:
@@ -285,25 +293,23 @@ class _Streaming:
         if self._fresh:
             frames = -(-self._heard // (RATE // 100))
             silence = sherpa_files.tail(frames, self._window, self._shift, _LATE_FRAMES) + 3
-            self._take(np.zeros(silence * (RATE // 100), np.float32))
-            self._step(stop)
+            self._take(np.zeros(silence * (RATE // 100), np.float32), stop)
             self._fresh = stop.is_set()
-        if stop.is_set():
-            raise Stopped
+        if stop.is_set():  # nobody waits for this any longer
+            return Transcript("")
         return Transcript(self._text(), confidence(self._native.ys_probs(self._stream)))
 
-    def drop(self) -> None:
-        """Nothing more is wanted."""
-        self._stream = None
-
-    def _take(self, samples: Samples) -> None:
-        self._stream.accept_waveform(RATE, np.ascontiguousarray(samples, np.float32))
-        self._heard += samples.size
-
-    def _step(self, stop: threading.Event) -> None:
+    def _take(self, samples: Samples, stop: threading.Event) -> None:
+        """A second after the other, so that a call nobody waits for ends soon also when it brought an hour."""
         stream = self._stream
-        while not stop.is_set() and self._native.is_ready(stream):
-            self._native.decode_stream(stream)
+        for at in range(0, samples.size, RATE):
+            if stop.is_set():
+                return
+            piece = np.ascontiguousarray(samples[at : at + RATE], np.float32)
+            stream.accept_waveform(RATE, piece)
+            self._heard += piece.size
+            while not stop.is_set() and self._native.is_ready(stream):
+                self._native.decode_stream(stream)
 
     def _text(self) -> str:
         return tidy(self._native.get_result(self._stream))
@@ -340,15 +346,11 @@ class _Whole:
 
     def finish(self, stop: threading.Event) -> Transcript:
         """The text of everything that was heard."""
-        if stop.is_set():
-            raise Stopped
+        if stop.is_set():  # nobody waits for this any longer
+            return Transcript("")
         if self._decoded < self._size:
             self._decode()
         return self._joined()
-
-    def drop(self) -> None:
-        """Nothing more is wanted."""
-        self._parts, self._size, self._decoded = [], 0, 0
 
     def _decode(self) -> None:
         began = time.perf_counter()
