@@ -75,6 +75,21 @@ def _zipformer_states(graph: Graph) -> None:
     graph.output("new_processed_lens", graph.node("Add", done, graph.whole(16)), ("N",), np.int64)
 
 
+def layers(graph: Graph, rows: str, size: int, width: int, count: int) -> str:
+    """As much computing as a network: ``count`` layers of ``width`` with four times as many between, on (.., T, ``size``)
+    rows, as one number that is nothing. 8 ``width``² weights a layer, random and always the same."""
+    rng = np.random.default_rng(0)
+
+    def weights(*shape: int) -> str:
+        return str(graph.constant(rng.standard_normal(shape, np.float32) * 0.02))
+
+    rows = graph.node("MatMul", rows, weights(size, width))
+    for _ in range(count):
+        inner = graph.node("Relu", graph.node("MatMul", rows, weights(width, 4 * width)))
+        rows = graph.node("Add", rows, graph.node("MatMul", inner, weights(4 * width, width)))
+    return str(graph.node("Mul", graph.node("ReduceMean", rows, keepdims=0), graph.constant(0.0)))
+
+
 _ZIPFORMER = {
     "version": "1", "model_author": "k2-fsa", "T": 45, "decode_chunk_len": 32,
     "num_encoder_layers": "1", "encoder_dims": "16", "cnn_module_kernels": "31", "left_context_len": "8",
@@ -82,14 +97,19 @@ _ZIPFORMER = {
 }  # fmt: skip
 
 
-def _chunk(graph: Graph, quiet: float = 0.0) -> str:
-    """A chunk's logits, 8 frames of (blank, low, high), from (N, 45, 80) features."""
+def _chunk(graph: Graph, width: int = 0, count: int = 0) -> str:
+    """A chunk's logits, 8 frames of (blank, low, high), from (N, 45, 80) features. ``width`` and ``count``: `layers`,
+    computed for the 16 frames that are left after the first halving."""
     x = graph.input("x", ("N", 45, 80))
     own = graph.node("Slice", x, graph.whole(0), graph.whole(32), graph.whole(1))  # the rest is heard next time
     low, high = _bands(graph, own, 2)
-    blank = graph.node("Mul", low, graph.constant(quiet))
+    blank = graph.node("Mul", low, graph.constant(0.0))
     rows = graph.node("Concat", *(graph.node("Unsqueeze", one, graph.whole(1)) for one in (blank, low, high)), axis=1)
-    return str(graph.node("Transpose", _pooled(graph, rows, 4), perm=[0, 2, 1]))
+    logits = graph.node("Transpose", _pooled(graph, rows, 4), perm=[0, 2, 1])
+    if count:
+        half = graph.node("Slice", own, graph.whole(0), graph.whole(32), graph.whole(1), graph.whole(2))
+        logits = graph.node("Add", logits, layers(graph, half, 80, width, count))
+    return str(logits)
 
 
 def _stateless_decoder(folder: Path, name: str) -> None:
@@ -109,10 +129,10 @@ def _joiner(folder: Path, name: str) -> None:
     graph.save(folder / name, {"joiner_dim": 3})
 
 
-def zipformer_transducer(folder: Path) -> None:
+def zipformer_transducer(folder: Path, width: int = 0, count: int = 0) -> None:
     """A streaming zipformer2 transducer: encoder with caches, stateless decoder, joiner."""
     graph = Graph()
-    graph.output("encoder_out", _chunk(graph), ("N", 8, 3))
+    graph.output("encoder_out", _chunk(graph, width, count), ("N", 8, 3))
     _zipformer_states(graph)
     stem = "epoch-99-avg-1-chunk-16-left-128.onnx"
     graph.save(
@@ -271,8 +291,9 @@ def whisper(folder: Path, *, multilingual: bool = False) -> None:
     folder.joinpath("tiny-tokens.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def moonshine(folder: Path) -> None:
-    """Moonshine v1: four files, straight from the samples. It says one word for each second."""
+def moonshine(folder: Path, width: int = 0, count: int = 0, vocabulary: int = 5, steps: int = 42) -> None:
+    """Moonshine v1: four files, straight from the samples. It says one word for each second: ``steps`` of 384 samples.
+    ``width`` and ``count``: `layers` in its encoder and decoder."""
     graph = Graph()
     t = np.arange(400) / RATE
     window = np.hanning(400) / 100
@@ -287,6 +308,8 @@ def moonshine(folder: Path) -> None:
     graph = Graph()
     features = graph.input("args_0", ("batch", "T", 2))
     _ = graph.input("args_1", (1,), np.int32)
+    if count:
+        features = graph.node("Add", features, layers(graph, features, 2, width, count))
     graph.output("layer_norm", features, ("batch", "T", 2))
     graph.save(folder / "encode.onnx")
 
@@ -295,16 +318,25 @@ def moonshine(folder: Path) -> None:
         _ = graph.input("args_0", ("batch", 1), np.int32)
         heard = graph.node("Transpose", graph.input("args_1", ("batch", "T", 2)), perm=[0, 2, 1])
         step = graph.node("Sub", graph.cast(graph.input("args_2", (1,), np.int32), np.int64), graph.whole(1))
-        seconds = _seconds(graph, graph.node("Sub", heard, graph.constant(0.05)), 42)  # of 384 samples
+        seconds = _seconds(graph, graph.node("Sub", heard, graph.constant(0.05)), steps)
         padded = graph.node("Pad", seconds, graph.whole(0, 0, 0, 0, 0, 1), graph.constant(-1.0))
         last = graph.node("Sub", graph.node("Gather", graph.node("Shape", padded), graph.whole(2)), graph.whole(1))
         row = graph.node("Gather", padded, graph.node("Min", step, last), axis=2)  # (1, 2, 1): low, high
         ends = graph.constant([[[-9.0], [-9.0], [0.0]]])  # nothing, start, end
-        logits = graph.node("Transpose", graph.node("Concat", ends, row, axis=1), perm=[0, 2, 1])
-        graph.output("reversible_embedding", logits, ("batch", 1, 5))
+        others = graph.constant(np.full((1, vocabulary - 5, 1), -9.0))
+        logits = graph.node("Transpose", graph.node("Concat", ends, row, others, axis=1), perm=[0, 2, 1])
+        if count:
+            last = graph.node("Transpose", row, perm=[0, 2, 1])
+            logits = graph.node("Add", logits, layers(graph, last, 2, width, count))
+            rng = np.random.default_rng(1)
+            table = graph.constant(rng.standard_normal((2, width), np.float32))
+            words = graph.constant(rng.standard_normal((width, vocabulary), np.float32))
+            spread = graph.node("MatMul", graph.node("MatMul", last, table), words)
+            logits = graph.node("Add", logits, graph.node("Mul", spread, graph.constant(0.0)))
+        graph.output("reversible_embedding", logits, ("batch", 1, vocabulary))
         graph.output("state", graph.constant([[0.0]]) if first else graph.input("args_3", (1, 1)), (1, 1))
         graph.save(folder / name)
-    _tokens(folder, "<unk>", "<s>", "</s>", "▁low", "▁high")
+    _tokens(folder, "<unk>", "<s>", "</s>", "▁low", "▁high", *(f"▁{number}" for number in range(5, vocabulary)))
 
 
 FAMILIES: Mapping[str, Callable[[Path], None]] = {

@@ -39,8 +39,13 @@ def test_the_call_waits_for_whoever_takes_and_ends_when_nobody_does() -> None:
 
 def test_stop_frees_also_who_waits_for_a_result() -> None:
     never = threading.Event()
-    results = CalledBack(lambda _: never.wait(30), name="test")
-    threading.Timer(0.05, lambda: (results.stop(), never.set())).start()
+    results: CalledBack[int] = CalledBack(lambda _: never.wait(30), name="test")
+
+    def end() -> None:
+        results.stop()
+        never.set()
+
+    threading.Timer(0.05, end).start()
     assert list(results) == []
 
 

@@ -24,6 +24,7 @@ from locara.engines import registry, sherpa_tts, sherpa_voice_files
 from locara.engines.contracts import SpeaksLanguage, Speech
 from locara.engines.onnx_header import Header
 from locara.engines.sherpa_files import WrongFiles
+from locara.engines.sherpa_runtime import Folder
 from locara.engines.sherpa_tts import SherpaVoice
 from locara.errors import ConfigError, EngineFailed, ModelMissing
 
@@ -331,7 +332,7 @@ def test_a_folder_that_is_no_voice_is_refused_with_the_reason(names: str, told: 
 
 
 def test_a_cloning_voice_needs_a_recording(tmp_path: Path) -> None:
-    folder = sherpa_tts.Folder(tmp_path, stage="tts", model="pocket")
+    folder = Folder(tmp_path, stage="tts", model="pocket")
     with pytest.raises(ConfigError, match="voice of a recording"):
         sherpa_tts._reference(folder, sherpa_tts.Settings())
     for seconds, good in ((2.0, True), (0.5, False)):
