@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +146,19 @@ def test_a_minute_is_heard_to_its_end(family: str, built: Built) -> None:
         await engine.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_threads_that_sleep_say_the_same(family: str, built: Built) -> None:
+    async def main() -> None:
+        engine = _engine(built(family), threads=2)
+        await engine.load()
+        assert (await _turn(engine, _tones(family, "low", "high")))[1].text == "low high"
+        await engine.close()
+
+    before = set(Path(tempfile.gettempdir()).glob("locara-*.conf"))
+    asyncio.run(main())
+    assert set(Path(tempfile.gettempdir()).glob("locara-*.conf")) <= before
 
 
 def test_without_partials_a_whole_turn_model_only_settles(built: Built) -> None:

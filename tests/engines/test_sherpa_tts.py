@@ -103,7 +103,7 @@ def test_kitten_speaks_though_the_library_does_not_call_back_for_it(tmp_path: Pa
     models.kitten(tmp_path)
 
     async def main() -> None:
-        voice = _voice(tmp_path, voice="expr-voice-2-f")
+        voice = _voice(tmp_path, voice="expr-voice-2-f", threads=2)
         await voice.load()
         assert "expr-voice-2-f" in voice.info.note
         first, second = await _said(voice, "Hello. Go.")

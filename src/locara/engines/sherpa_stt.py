@@ -208,7 +208,8 @@ def _native(sherpa: Any, plan: Plan, folder: Path, settings: Settings, language:
     elif plan.family == "canary":
         more.update(src_lang=language, tgt_lang=language)
     make = getattr(sherpa.OnlineRecognizer if plan.streaming else sherpa.OfflineRecognizer, _MADE_BY[plan.family])
-    return make(**files, **more, num_threads=settings.threads, provider=settings.provider)
+    with sherpa_runtime.quiet_threads(settings.provider, settings.threads) as provider:
+        return make(**files, **more, num_threads=settings.threads, provider=provider)
 
 
 class _Recognition:

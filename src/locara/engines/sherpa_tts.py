@@ -240,7 +240,8 @@ class SherpaVoice:
             language = _language(plan, plan.speakers[speaker] if plan.speakers else "", settings, self._model)
         reference = _reference(folder, settings) if plan.family == "pocket" else None
         library = sherpa_runtime.library("tts", self._model)
-        native = folder.built(lambda: library.OfflineTts(_config(library, plan, folder.path, settings, language)))
+        with sherpa_runtime.quiet_threads(settings.provider, settings.threads) as provider:
+            native = folder.built(lambda: library.OfflineTts(_config(library, plan, folder.path, settings, provider)))
         phonemiser = Phonemiser(language, stage="tts", model=self._model) if plan.phonemes else None
         loaded = _Loaded(native, library, plan, speaker, language or "en", phonemiser, symbols, reference)
         try:
@@ -339,7 +340,7 @@ def _reference(folder: Folder, settings: Settings) -> tuple[Samples, int]:
     return samples.astype(np.float32), rate
 
 
-def _config(library: Any, plan: VoicePlan, folder: Path, settings: Settings, language: str) -> Any:
+def _config(library: Any, plan: VoicePlan, folder: Path, settings: Settings, provider: str) -> Any:
     """The library's own settings for this family."""
     files = {role: str(folder / name) for role, name in plan.files.items()}
     lexicon = ",".join(str(folder / name) for name in plan.lexicons) if not plan.phonemes else ""
@@ -359,7 +360,7 @@ def _config(library: Any, plan: VoicePlan, folder: Path, settings: Settings, lan
         case "supertonic":
             files["tts_json"], files["voice_style"] = files.pop("tts"), files.pop("voice")
             family = {"supertonic": library.OfflineTtsSupertonicModelConfig(**files)}
-    model = library.OfflineTtsModelConfig(**family, num_threads=settings.threads, provider=settings.provider)
+    model = library.OfflineTtsModelConfig(**family, num_threads=settings.threads, provider=provider)
     config = library.OfflineTtsConfig(model=model, max_num_sentences=1)
     if not config.validate():
         raise RuntimeError("it refuses these files")
