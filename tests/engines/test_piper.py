@@ -139,6 +139,15 @@ def test_a_cut_off_text_is_not_heard_in_the_next(tmp_path: Path) -> None:
         (speech,) = await _said(voice, "Ten chars.")
         assert speech.samples.size == round(10 * 220.5)
         assert voice._program.pid == pid  # it came free in time
+
+        task = asyncio.create_task(_said(voice, "A silent one, for which no sound ever comes."))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        (speech,) = await asyncio.wait_for(_said(voice, "Ten chars."), 20)  # its own deadline is 30 s
+        assert speech.samples.size == round(10 * 220.5)
+        assert voice._program.pid != pid
         await voice.close()
 
     asyncio.run(main())

@@ -128,11 +128,27 @@ def test_nothing_at_all_and_very_little_are_no_error(family: str, built: Built) 
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("family", ["nemo-transducer", "moonshine", "zipformer-transducer"])
-def test_a_minute_is_heard_to_its_end(family: str, built: Built) -> None:
+@pytest.mark.parametrize("family", [one for one in FAMILIES if one not in WHOLE])
+def test_a_word_that_ends_with_the_sound_is_heard_when_it_is_settled(family: str, built: Built) -> None:
     async def main() -> None:
         engine = _engine(built(family))
         await engine.load()
+        recognition = engine.open()
+        sound = _tones(family, "low", "high")
+        sound = sound[: -round(0.3 * RATE) - round(0.35 * RATE)]  # the last tone's first 150 ms are its end
+        assert await recognition.push(sound) == "low"
+        assert (await recognition.settle()).text == "low high"
+        await engine.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("family", ["nemo-transducer", "moonshine", "whisper", "zipformer-transducer"])
+def test_a_minute_is_heard_to_its_end(family: str, built: Built) -> None:
+    async def main() -> None:
+        engine = _engine(built(family), partials=family != "whisper")  # each takes a tenth of a second
+        await engine.load()
+        # Whisper itself drops what comes after 29.5 s.
         words = ["low", "high"] * (30 if family in BY_THE_SECOND else 38)
         partials, settled = await _turn(engine, _tones(family, *words), block=RATE)
         heard = settled.text.split()
@@ -142,7 +158,7 @@ def test_a_minute_is_heard_to_its_end(family: str, built: Built) -> None:
             assert 55 <= len(heard) <= 64
         else:
             assert heard == words
-        assert len(partials) > 5
+        assert len(partials) > 5 or family == "whisper"
         await engine.close()
 
     asyncio.run(main())

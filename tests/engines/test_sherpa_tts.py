@@ -138,6 +138,23 @@ def test_closing_the_iterator_stops_it_and_the_next_text_is_spoken(tmp_path: Pat
     assert {one.name for one in set(threading.enumerate()) - before if one.name.startswith("locara")} == set()
 
 
+def test_when_nobody_wants_more_the_next_sentence_is_not_begun(tmp_path: Path) -> None:
+    models.piper(tmp_path)
+
+    async def main() -> None:
+        voice = _voice(tmp_path)
+        await voice.load()
+        loaded = voice._loaded
+        assert loaded is not None
+        assert loaded.phonemiser is not None
+        before = loaded.phonemiser._child.ticket()
+        await asyncio.to_thread(voice._make, loaded, "One. Two. Three.", lambda _: False)
+        assert loaded.phonemiser._child.ticket() == before + 2  # one sentence's phonemes, and this question
+        await voice.close()
+
+    asyncio.run(main())
+
+
 def test_closing_while_it_speaks_ends_it(tmp_path: Path) -> None:
     models.piper(tmp_path)
 

@@ -32,9 +32,6 @@ MODELS = ("piper",)
 _OPTIONS = ("engine", "path", "program", "voice", "speed", "language", "deadline")
 _LOAD_SECONDS = 90.0
 """A Python program that imports ONNX Runtime and loads 60 to 110 MB: 1 to 5 s, much more from a cold slow disk."""
-_PATIENCE_SECONDS = 2.0
-"""How long a new text waits for a sentence that nobody wants any more, before the program is ended and started again:
-about what starting takes."""
 _MARGIN = (
     1.0  # seconds that the lane waits longer than the program: then the program's own error is the one that is seen
 )
@@ -169,7 +166,7 @@ class Piper:
     """See `locara.engines.contracts.Voice`. It gives a sentence at a time and no word times.
 
     A cut-off text leaves at most one sentence in the making. The next text waits a moment for that; if it takes longer,
-    the program is ended and started again.
+    the program is ended, and started again for the next text.
     """
 
     def __init__(self, model: str, settings: Settings) -> None:
@@ -222,7 +219,9 @@ class Piper:
         if not lines:
             return
         # The lane's deadline has room for a program that must be started again.
-        stream = self._lane.stream(lambda: self._spoken(lines), deadline=_LOAD_SECONDS + self._settings.deadline)
+        stream = self._lane.stream(
+            lambda: self._spoken(lines), deadline=_LOAD_SECONDS + self._settings.deadline, abandon=self._abandon
+        )
         async with aclosing(cast("AsyncGenerator[Samples, None]", stream)) as pieces:
             async for samples in pieces:
                 yield Speech(samples)
@@ -233,9 +232,9 @@ class Piper:
             yield program.speak(line, self._settings.deadline)[0]
 
     def _running(self) -> Program:
-        """The program, free for a new line. Started if none runs, or if it does not come free."""
+        """The program, started if none runs."""
         program = self._program
-        if program is not None and program.alive and program.free(_PATIENCE_SECONDS):
+        if program is not None and program.alive:
             return program
         self._kill()
         assert self._files is not None
@@ -249,6 +248,10 @@ class Piper:
     def _load(self) -> None:
         self._files = files(self._settings.path, self._model)
         self._running()
+
+    def _abandon(self) -> None:
+        if self._program is not None:
+            self._program.abandon()
 
     def _kill(self) -> None:
         if self._program is not None:

@@ -33,6 +33,8 @@ from locara.errors import EngineFailed, EngineTimeout
 _REAP_SECONDS = 2.0
 _SAID_LINES = 12
 _LOOK_SECONDS = 0.2
+_PATIENCE_SECONDS = 2.0
+"""How long a line that nobody wants any more may still take, before the program is ended: about what starting it takes."""
 
 
 class Program:
@@ -44,7 +46,7 @@ class Program:
         self._folder = Path(tempfile.mkdtemp(prefix="locara-piper-"))
         self._written: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
         self._said: list[str] = []
-        self._owed = 0  # files that were asked for and have not come
+        self._unwanted_since: float | None = None  # when it was said that nobody waits for the line in the making
         windows = sys.platform == "win32"
         try:
             self._process = subprocess.Popen(
@@ -77,26 +79,19 @@ class Program:
         """The process."""
         return self._process.pid
 
-    def free(self, patience: float) -> bool:
-        """Waits up to ``patience`` for what was asked for and is not wanted any more. False when it has not come."""
-        until = time.monotonic() + patience
-        while self._owed:
-            path = self._next(until)
-            if path is None:
-                return False
-            self._owed -= 1
-            path.unlink(missing_ok=True)
-        return self.alive
+    def abandon(self) -> None:
+        """Nobody waits for the line in the making any more: it may end, but not take long. From any thread."""
+        self._unwanted_since = time.monotonic()
 
     def speak(self, line: str, deadline: float) -> tuple[Samples, int]:
         """The sound of one line and its rate in hertz. Raises ``EngineFailed`` when it dies, ``EngineTimeout``."""
         assert self._process.stdin is not None
+        self._unwanted_since = None
         try:
             self._process.stdin.write(line.encode("utf-8", "replace") + b"\n")
             self._process.stdin.flush()
         except (OSError, ValueError) as error:
             raise self._died() from error
-        self._owed += 1
         path = self._next(time.monotonic() + deadline)
         if path is None:
             if self.alive:
@@ -106,7 +101,6 @@ class Program:
                     stage="tts", model=self.model, hint="it is too slow for this machine; choose a smaller voice",
                 )  # fmt: skip
             raise self._died()
-        self._owed -= 1
         try:
             return _read_wav(path)
         except (OSError, EOFError, wave.Error, ValueError) as error:
@@ -132,6 +126,8 @@ class Program:
     def _next(self, until: float) -> Path | None:
         """The next file that was written; None if there is none in time, or it died."""
         while True:
+            if self._unwanted_since is not None:
+                until = min(until, self._unwanted_since + _PATIENCE_SECONDS)
             wait = min(_LOOK_SECONDS, until - time.monotonic())
             try:
                 return self._written.get(timeout=max(0.0, wait))
