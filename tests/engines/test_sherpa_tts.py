@@ -138,6 +138,28 @@ def test_closing_the_iterator_stops_it_and_the_next_text_is_spoken(tmp_path: Pat
     assert {one.name for one in set(threading.enumerate()) - before if one.name.startswith("locara")} == set()
 
 
+@pytest.mark.parametrize("family", ["piper", "kokoro", "kitten"])
+def test_a_strange_text_is_spoken_or_left_out(tmp_path: Path, family: str) -> None:
+    getattr(models, family)(tmp_path)
+
+    async def main() -> None:
+        voice = _voice(tmp_path)
+        await voice.load()
+        for text in (
+            "1 2 3 4 5 6 7 8 9 0 " * 11,
+            "7" * 219,
+            "日本語" * 60,
+            "😀 hi 🎉",
+            "WWW " * 50,
+            "\0 a",
+            "a\ud83d b",
+        ):
+            assert await _said(voice, text)
+        await voice.close()
+
+    asyncio.run(main())
+
+
 def test_when_nobody_wants_more_the_next_sentence_is_not_begun(tmp_path: Path) -> None:
     models.piper(tmp_path)
 

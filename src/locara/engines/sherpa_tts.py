@@ -186,7 +186,8 @@ class SherpaVoice:
             return int(going)
 
         try:
-            for sentence in phonemes.sentences(text):
+            # Half a surrogate pair cannot be handed over; a question mark stands in its place.
+            for sentence in phonemes.sentences(text.encode("utf-8", "replace").decode()):
                 settings = self._generation(loaded, sentence)
                 if settings is None:
                     continue
