@@ -54,8 +54,8 @@ def cut(samples: Samples, first: int, last: int) -> int:
     Both parts are then decoded on their own, so the cut should not go through a word. Returns an index.
     """
     size = int(_QUIET_SECONDS * RATE)
-    last = min(last, samples.size - size)
+    first, last = max(first, 0), min(last, samples.size - size)
     if last <= first:
-        return min(max(first, 0), samples.size)
+        return min(first, samples.size)
     energy = np.cumsum(np.concatenate(([0.0], samples[first : last + size].astype(np.float64) ** 2)))
     return first + int(np.argmin(energy[size:] - energy[:-size])) + size // 2
