@@ -7,6 +7,7 @@ program loads it; Locara itself (Apache-2.0) only starts the program and exchang
 from __future__ import annotations
 
 import ctypes
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ _CHUNK_MS = 60
 _CHARS_UTF8 = 1
 _WORD = 1  # espeakEVENT_WORD
 _RATE, _PITCH = 1, 3  # espeak_PARAMETER
+_IPA, _TIE = 0x02, 0x80  # phonememode: IPA; bits 8 to 23 are a character that ties
 _PATH_BYTES = 150  # the library's own buffer has 160, its folder's name included
 
 
@@ -104,6 +106,27 @@ class Synthesiser:
             raise _EspeakError(f"espeak-ng could not speak this text (code {code})", "shorten the text")
         return {"samples": self._sent}
 
+    def phonemize(self, call: Call) -> Mapping[str, Any]:
+        """The payload is a JSON list of texts. For each an item: a JSON list of clauses as [IPA, the text it was read
+        from]. The field ``tie``, one character or empty, joins what belongs to one sound (``a^ɪ``). Of the text of a
+        clause the last character may be the next one's first: the library looks ahead."""
+        call_in = self._library.espeak_TextToPhonemes
+        call_in.restype = ctypes.c_char_p
+        call_in.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, ctypes.c_int]
+        tie = str(call.fields.get("tie") or "")
+        mode = _IPA | (_TIE | ord(tie) << 8 if tie else 0)
+        for text in json.loads(call.payload):
+            buffer = ctypes.create_string_buffer(str(text).replace("\0", " ").encode("utf-8", "replace"))
+            start = ctypes.addressof(buffer)
+            at, read, clauses = ctypes.c_void_p(start), 0, []
+            while at.value and not call.cancelled:
+                said = call_in(ctypes.byref(at), _CHARS_UTF8, mode) or b""
+                now = at.value - start if at.value else len(buffer.value)
+                clauses.append((said.decode("utf-8", "replace"), buffer.value[read:now].decode("utf-8", "ignore")))
+                read = now
+            call.send(json.dumps(clauses).encode())
+        return {}
+
     def _initialise(self, path: str, data: str) -> None:
         if not Path(data).is_dir():
             raise _EspeakError(
@@ -168,7 +191,7 @@ class Synthesiser:
 def main() -> None:
     """Serves until stdin ends."""
     engine = Synthesiser()
-    serve({"load": engine.load, "speak": engine.speak})
+    serve({"load": engine.load, "speak": engine.speak, "phonemize": engine.phonemize})
 
 
 if __name__ == "__main__":
