@@ -8,6 +8,7 @@ training, is deterministic, and everything around it (loader, tokeniser, chat te
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -144,7 +145,7 @@ def _follows(number: Mapping[str, int], *, thinks: bool) -> dict[int, int]:
     opening = (*THOUGHT, *REPLY) if thinks else REPLY
     for chain in ((newline, *opening), ("<|loop|>", *LOOP, LOOP[0]), ("<|call|>", *CALL)):
         ids = [number.get(token, number.get(_written(token.encode()), -1)) for token in chain]
-        out |= dict(zip(ids[:-1], ids[1:], strict=True))
+        out |= dict(itertools.pairwise(ids))
     return out
 
 
@@ -171,18 +172,11 @@ def _value(value: _Value) -> bytes:
 
 
 def _typed(value: Any) -> tuple[int, bytes]:
-    match value:
-        case bool():
-            return 7, struct.pack("<?", value)
-        case int():
-            return 4, struct.pack("<I", value)
-        case float():
-            return 6, struct.pack("<f", value)
-        case str():
-            return 8, _text(value)
-        case [str(), *_]:
-            return 9, struct.pack("<IQ", 8, len(value)) + b"".join(_text(one) for one in value)
-        case [float(), *_]:
-            return 9, struct.pack("<IQ", 6, len(value)) + struct.pack(f"<{len(value)}f", *value)
-        case _:
-            return 9, struct.pack("<IQ", 5, len(value)) + struct.pack(f"<{len(value)}i", *value)
+    if isinstance(value, list):
+        kind, code = (8, "") if isinstance(value[0], str) else (6, "f") if isinstance(value[0], float) else (5, "i")
+        items = [struct.pack(f"<{code}", one) if code else _text(one) for one in value]
+        return 9, struct.pack("<IQ", kind, len(value)) + b"".join(items)
+    for sort, kind, code in ((bool, 7, "?"), (int, 4, "I"), (float, 6, "f")):
+        if isinstance(value, sort):
+            return kind, struct.pack(f"<{code}", value)
+    return 8, _text(value)

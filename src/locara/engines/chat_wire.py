@@ -9,7 +9,8 @@ from __future__ import annotations
 import codecs
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from locara.engines.contracts import Message, Tool, ToolCall
@@ -126,6 +127,27 @@ def reason_in(text: str) -> str:
 
 
 # --- what servers get -------------------------------------------------------------------------------------------------
+
+
+OPENING = "…"
+"""Stands for the user's silence where the assistant spoke first."""
+
+
+def merged(messages: Sequence[Message]) -> list[Message]:
+    """The same conversation with its sides in turn. Templates of Gemma, Mistral and Llama 2 refuse two messages of one
+    side in a row (a reply that failed, something said unasked), and a conversation that the assistant begins. Only the
+    end of what is merged ever changes, so what was read ahead still serves."""
+    out: list[Message] = []
+    for message in messages:
+        before = out[-1] if out else None
+        if message.role == "assistant" and (before is None or before.role == "system"):
+            out.append(Message("user", OPENING))
+        elif before is not None and before.role == message.role != "tool" and not before.tool_calls:
+            joined = "\n".join(text for text in (before.content, message.content) if text)
+            out[-1] = replace(message, content=joined)
+            continue
+        out.append(message)
+    return out
 
 
 def message_json(one: Message) -> dict[str, Any]:

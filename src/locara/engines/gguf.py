@@ -62,7 +62,7 @@ class Header:
 
     @property
     def architecture(self) -> str:
-        """The family of models, as llama.cpp names it (``llama``, ``qwen2``); ``clip`` is a projector for sound or images."""
+        """The family of models, as llama.cpp names it (``llama``, ``qwen2``); ``clip`` projects images or sound."""
         return str(self.metadata.get("general.architecture", ""))
 
     @property

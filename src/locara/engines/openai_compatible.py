@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from locara.engines.chat_settings import Settings, understand
-from locara.engines.chat_wire import Calls, Events, message_json, reason_in, tool_json
+from locara.engines.chat_wire import Calls, Events, merged, message_json, reason_in, tool_json
 from locara.engines.contracts import EngineInfo, LanguageModel, Message, Tool, ToolCall
 from locara.engines.lane import real_work
 from locara.engines.local_servers import chat_models, is_loopback, model_ids
@@ -147,7 +147,7 @@ class OpenAICompatible:
     @staticmethod
     def _prompt(messages: Sequence[Message], tools: Sequence[Tool]) -> dict[str, Any]:
         """What the model reads. To read ahead, it must be the same for a reply, byte for byte."""
-        payload: dict[str, Any] = {"messages": [message_json(one) for one in messages]}
+        payload: dict[str, Any] = {"messages": [message_json(one) for one in merged(messages)]}
         if tools:
             payload["tools"] = [tool_json(one) for one in tools]
         return payload
