@@ -55,6 +55,7 @@ def create(model: str, options: Mapping[str, Any]) -> Recogniser | None:
     """The recogniser, or None when ``model`` is none of `MODELS`. Raises ``ConfigError`` for options it does not know."""
     if model not in ("", *MODELS):
         return None
+    options = {name: one for name, one in options.items() if name != "engine"}
     for name in options:
         if name not in _OPTIONS:
             raise ConfigError(f"pocketsphinx has no option {name!r}", hint=f"it knows {', '.join(_OPTIONS)}")
