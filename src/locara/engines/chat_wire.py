@@ -152,7 +152,7 @@ def merged(messages: Sequence[Message]) -> list[Message]:
 
 def message_json(one: Message) -> dict[str, Any]:
     """A message as servers get it; the arguments of tool calls are JSON within JSON."""
-    out: dict[str, Any] = {"role": one.role, "content": one.content}
+    out: dict[str, Any] = {"role": one.role, "content": _sendable(one.content)}
     if one.tool_calls:
         out["tool_calls"] = [
             {
@@ -165,6 +165,11 @@ def message_json(one: Message) -> dict[str, Any]:
     if one.role == "tool":
         out["tool_call_id"] = one.tool_call_id
     return out
+
+
+def _sendable(text: str) -> str:
+    """Halves of characters (a broken recogniser, a tool's raw output) are no JSON, and servers refuse all of it."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def tool_json(one: Tool) -> dict[str, Any]:

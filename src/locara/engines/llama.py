@@ -14,10 +14,9 @@ import asyncio
 import contextlib
 import itertools
 import os
-import queue
 import secrets
 import threading
-import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -29,8 +28,13 @@ from locara.errors import EngineFailed, EngineMissing, EngineTimeout, LocaraErro
 
 _WAITING = 64  # pieces that wait to be taken; then generating waits
 _STOP_SECONDS = 30.0  # a batch of the prompt on a slow machine: only after it does llama.cpp look whether to stop
-_POLL_SECONDS = 0.2
 _END: Final = object()
+
+PROCESS = "own"
+"""It can take its process down (a fault in native code, memory that runs out), and computes on all cores but one."""
+
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
+"""See `_library`; in a process of its own it is set from the start."""
 
 
 def create(model: str, options: Mapping[str, Any]) -> LanguageModel | None:
@@ -301,35 +305,37 @@ class _Generation:
     """A thread that generates, and the pieces it has made. The library calls back; here the pieces are taken from it."""
 
     def __init__(self, work: Callable[[Callable[[Any], bool]], None]) -> None:
-        self._chunks: queue.Queue[Any] = queue.Queue(_WAITING)
-        self._stopped = threading.Event()
         self._work = work
+        self._chunks: deque[Any] = deque()
+        self._changed = threading.Condition()
+        self._stopped = False
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
 
     def next(self) -> Any:
         """The next piece, ``_END`` after the last. Raises what the library raised. Called on the lane."""
-        with self._lock:
-            if self._thread is None and not self._stopped.is_set():
+        with self._changed:
+            if self._thread is None and not self._stopped:
                 self._thread = threading.Thread(target=self._run, name="locara-llama-generation", daemon=True)
                 self._thread.start()
-        while not self._stopped.is_set():
-            try:
-                chunk = self._chunks.get(timeout=_POLL_SECONDS)
-            except queue.Empty:
-                continue
-            if isinstance(chunk, BaseException):
-                raise chunk
-            return chunk
-        return _END
+            # No deadline here: whoever waits has one, and stops this when it has passed.
+            self._changed.wait_for(lambda: self._stopped or bool(self._chunks))
+            if self._stopped:
+                return _END
+            chunk = self._chunks.popleft()
+            self._changed.notify_all()
+        if isinstance(chunk, BaseException):
+            raise chunk
+        return chunk
 
     def stop(self) -> None:
         """Nothing more is wanted: it ends at the next token or batch. From any thread, any number of times."""
-        self._stopped.set()
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
         """Whether it has ended."""
-        with self._lock:
+        with self._changed:
             thread = self._thread
         if thread is None:
             return True
@@ -340,20 +346,16 @@ class _Generation:
         try:
             self._work(self._take)
         except BaseException as error:
-            self._put(EngineFailed(f"llm: {error}", stage="llm", hint="see the message; try another model"))
-        self._put(_END)
+            self._take(EngineFailed(f"llm: {error}", stage="llm", hint="see the message; try another model"))
+        self._take(_END)
 
     def _take(self, chunk: Any) -> bool:
-        """Called by the library; True stops it."""
-        return not self._put(chunk)
-
-    def _put(self, chunk: Any) -> bool:
-        until = time.monotonic() + 3600.0  # nobody leaves a reply for an hour; whoever does has stopped it
-        while not self._stopped.is_set() and time.monotonic() < until:
-            with contextlib.suppress(queue.Full):
-                self._chunks.put(chunk, timeout=_POLL_SECONDS)
-                return True
-        return False
+        """Called by the library for every piece; True stops it. Waits while nobody takes them."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or len(self._chunks) < _WAITING)
+            self._chunks.append(chunk)
+            self._changed.notify_all()
+            return self._stopped
 
 
 def _library(model: str) -> Any:
@@ -364,11 +366,14 @@ def _library(model: str) -> Any:
     try:
         import xllamacpp
     except ImportError as error:
+        hint = 'pip install "locara[llama]"'
+        if "libgomp" in str(error):  # Linux: the wheel uses the system's own, which small images lack
+            hint = "install the system's OpenMP library: apt-get install libgomp1 (Fedora: dnf install libgomp)"
         raise EngineMissing(
-            f"llm: {model} needs llama.cpp, which is not installed ({error})",
+            f"llm: {model} needs llama.cpp (xllamacpp), which cannot be imported: {error}",
             stage="llm",
             model=model,
-            hint='pip install "locara[llama]"',
+            hint=hint,
         ) from error
     finally:
         if before is None:

@@ -36,7 +36,7 @@ MARGIN = 256 << 20
 """Bytes that stay free beside the model: for the voice, the recogniser and the rest of the conversation."""
 
 OPTIONS = (
-    "path", "engine", "process", "context", "threads", "gpu_layers", "temperature", "top_p", "max_tokens", "seed",
+    "path", "engine", "context", "threads", "gpu_layers", "temperature", "top_p", "max_tokens", "seed",
     "reasoning", "mmproj", "read_ahead", "check_memory", "timeout", "gap_timeout", "load_timeout",
 )  # fmt: skip
 
