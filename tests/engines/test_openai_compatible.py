@@ -129,7 +129,7 @@ def test_the_request_says_what_the_conversation_was() -> None:
     call = body["messages"][2]["tool_calls"][0]
     assert (call["id"], call["type"], call["function"]["name"]) == ("c1", "function", "add")
     assert json.loads(call["function"]["arguments"]) == {"a": "ä"}
-    assert body["messages"][2]["tool_call_id"] == "c1"
+    assert body["messages"][3]["tool_call_id"] == "c1"
     assert body["tools"][0]["function"] == {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}
 
 

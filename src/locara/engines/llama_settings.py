@@ -37,7 +37,7 @@ MARGIN = 256 << 20
 
 OPTIONS = (
     "path", "engine", "context", "threads", "gpu_layers", "temperature", "top_p", "max_tokens", "seed",
-    "reasoning", "mmproj", "read_ahead", "check_memory", "timeout", "gap_timeout", "load_timeout",
+    "reasoning", "mmproj", "read_ahead", "check_memory", "audio_input", "timeout", "gap_timeout", "load_timeout",
 )  # fmt: skip
 
 
@@ -58,6 +58,7 @@ class Settings:
     reasoning: bool = False
     read_ahead: bool = True
     check_memory: bool = True
+    audio_input: bool = False
     first: float = 20.0
     gap: float = 10.0
     load: float = 85.0
@@ -113,6 +114,7 @@ def understand(model: str, options: Mapping[str, Any]) -> Settings | None:
         reasoning=_flag(options, "reasoning", default=False),
         read_ahead=_flag(options, "read_ahead", default=True),
         check_memory=_flag(options, "check_memory", default=True),
+        audio_input=_flag(options, "audio_input", default=False),
         first=_number(options, "timeout", most=3600.0) or 20.0,
         gap=_number(options, "gap_timeout", most=3600.0) or 10.0,
         load=_number(options, "load_timeout", most=3600.0) or 85.0,
@@ -148,6 +150,13 @@ def find(settings: Settings) -> Found:
     mmproj = _whole_file(settings, projector) if projector is not None else None
     if mmproj is not None and mmproj.architecture != "clip":
         raise _unusable(settings, projector or main, "it is no projector (mmproj)", "name the model's own mmproj file")
+    if settings.audio_input and not (mmproj is not None and mmproj.hears):
+        raise EngineFailed(
+            f"llm: {settings.model} takes no sound: it has no projector for it",
+            stage="llm",
+            model=settings.model,
+            hint='give the model\'s mmproj file as the option "mmproj", or leave audio_input out',
+        )
     most = header.context
     if settings.context and most and settings.context > most:
         raise ConfigError(
