@@ -133,8 +133,9 @@ def test_what_a_reply_was_asked_with_stays_the_same_sound_in_the_next_prompt() -
     assert _sounds(first)[0] is _sounds(last)[0]  # else nothing that was read could be kept
 
 
-def test_a_pause_within_a_turn_makes_one_sound_of_both_parts() -> None:
-    lines = (Line(0.5, "what time", 0.9), Line(1.9, "is it now", 0.9))
+@pytest.mark.parametrize("pause", [0.2, 0.3, 0.5])
+def test_a_pause_within_a_turn_makes_one_sound_of_both_parts(pause: float) -> None:
+    lines = (Line(0.5, "what time", 0.9), Line(1.4 + pause, "is it now", 0.9))
     result, model, _ = _play(lines)
     assert len(result.turn_ends("user")) == 1
     (sound,) = _sounds(model.asked[-1])
