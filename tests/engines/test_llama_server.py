@@ -72,7 +72,7 @@ def test_it_streams_and_calls_tools(model: Path) -> None:
 
 def test_closing_a_reply_stops_the_server(model: Path) -> None:
     async def work(client: openai_compatible.OpenAICompatible, _: llama.Llama) -> None:
-        for _ in range(5):
+        for _turn in range(5):
             reply = client.reply([Message("user", LOOP_WORD)])
             assert await anext(reply) == LOOP[0]
             await reply.aclose()

@@ -187,23 +187,24 @@ class Llama:
             before.stop()
         server = self._server
         generation = self._running = _Generation(lambda take: self._generate(server, payload, take))
-        left, waiting_for = first, "for the first token"
+        left, patience, waiting_for = first, first, "for the first token"
         clock = asyncio.get_running_loop()
         try:
             while True:
                 began = clock.time()
-                chunk = await self._next(generation, before, left, waiting_for)
+                chunk = await self._next(generation, before, left, f"{patience:.3g} s of waiting {waiting_for}")
                 left -= clock.time() - began
                 if chunk is _END:
                     return
                 delta = self._delta(chunk)
                 if any(delta.get(name) for name in ("content", "reasoning_content", "tool_calls")):
-                    left, waiting_for = self._settings.gap, "for the next token"
+                    left = patience = self._settings.gap
+                    waiting_for = "for the next token"
                     yield delta
         finally:
             generation.stop()
 
-    async def _next(self, generation: _Generation, before: _Generation | None, left: float, waiting_for: str) -> Any:
+    async def _next(self, generation: _Generation, before: _Generation | None, left: float, waited: str) -> Any:
         def take() -> Any:
             if before is not None and not before.wait(_STOP_SECONDS):
                 raise self._failed("does not stop its last reply", "choose a smaller model; this one hangs")
@@ -213,7 +214,7 @@ class Llama:
             return await self._lane.run(take, deadline=max(0.0, left), abandon=generation.stop)
         except EngineTimeout:
             raise EngineTimeout(
-                f"llm: {self._settings.model} was given up after {max(0.0, left):.3g} s of waiting {waiting_for}",
+                f"llm: {self._settings.model} was given up after {waited}",
                 stage="llm",
                 model=self._settings.model,
                 hint="it is too slow for this machine; choose a smaller model, or raise the option timeout",
