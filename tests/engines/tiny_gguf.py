@@ -62,12 +62,19 @@ def write(path: Path, metadata: Mapping[str, _Value], tensors: Mapping[str, tupl
 
 
 def tiny_model(
-    path: Path, *, template: str | None = TEMPLATE, context: int = 2048, strict: bool = False, thinks: bool = False
+    path: Path,
+    *,
+    template: str | None = TEMPLATE,
+    context: int = 2048,
+    strict: bool = False,
+    thinks: bool = False,
+    chain: Sequence[str] = (),
 ) -> Path:
-    """The model of this file's first lines, about 500 kB."""
-    tokens, kinds = _vocabulary()
+    """The model of this file's first lines, about 500 kB. ``chain``: more tokens, each followed by the next."""
+    tokens, kinds = _vocabulary(chain)
     number = {token: at for at, token in enumerate(tokens)}
     follows = _follows(number, thinks=thinks)
+    follows |= {number[one]: number[other] for one, other in itertools.pairwise(chain)}
     width = -(-len(tokens) // 32) * 32
     embedding = np.zeros((len(tokens), width), np.float32)
     embedding[np.arange(len(tokens)), np.arange(len(tokens))] = 1.0
@@ -127,13 +134,13 @@ def tiny_model(
     return write(path, metadata, tensors)
 
 
-def _vocabulary() -> tuple[list[str], list[int]]:
+def _vocabulary(chain: Sequence[str]) -> tuple[list[str], list[int]]:
     """All bytes as GPT-2 writes them, whole words for the replies, and the control tokens (kind 3; 1 is normal)."""
     plain = [_written(bytes([byte])) for byte in range(256)]
     words = [_written(word.encode()) for word in ("as", "ass", *REPLY, *LOOP, *CALL, "hmm")]
     normal = list(dict.fromkeys([*plain, *words]))
     control = [START, END, "<|loop|>", "<|call|>"]
-    marks = ["<think>", "</think>"]
+    marks = ["<think>", "</think>", *chain]
     return [*normal, *control, *marks], [1] * len(normal) + [3] * len(control) + [4] * len(marks)
 
 
