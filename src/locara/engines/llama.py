@@ -23,7 +23,7 @@ from typing import Any, Final
 from locara.engines.chat_wire import Calls, merged, message_json, tool_json
 from locara.engines.contracts import EngineInfo, LanguageModel, Message, Tool, ToolCall
 from locara.engines.lane import Lane
-from locara.engines.llama_settings import BATCH, ENGINE, Found, Settings, find, understand
+from locara.engines.llama_settings import BATCH, ENGINE, GPU_BATCH, Found, Settings, find, understand
 from locara.errors import EngineFailed, EngineMissing, EngineTimeout, LocaraError, SessionError
 
 _WAITING = 64  # pieces that wait to be taken; then generating waits
@@ -66,6 +66,7 @@ class Llama:
         self._closed = False
         self._numbers = itertools.count(1)
         self._key = ""
+        self._card = ""  # the graphics card that computes
         self.timings: Mapping[str, float] = {}
         """Of the last generation that ran to its end, as llama.cpp measures: ``cache_n`` and ``prompt_n`` (tokens that
         were kept, and read), ``prompt_per_second``, ``predicted_per_second``."""
@@ -80,7 +81,7 @@ class Llama:
             engine=ENGINE,
             model=settings.model,
             licence=found.model.licence or "that of the model's file",
-            device="cpu" if not settings.gpu_layers else f"gpu ({settings.gpu_layers} layers)",
+            device=self._card or "cpu",
             note=f"{found.model.architecture}, {found.model.parameters / 1e9:.2g} billion weights, "
             f"{found.model.quantisation}, {found.context} tokens of context, {settings.cores} threads",
         )
@@ -257,6 +258,7 @@ class Llama:
             return
         found = find(self._settings)
         library = _library(self._settings.model)
+        self._card = "" if self._settings.gpu_layers == 0 else _card(library)
         key = secrets.token_urlsafe(32)
         try:
             self._server = library.Server(self._parameters(library, found, key))
@@ -276,7 +278,7 @@ class Llama:
             wanted.mmproj.path = str(found.mmproj.path)
         wanted.n_ctx = found.context
         wanted.n_parallel = 1  # one conversation: a second slot would halve the context, and share nothing read ahead
-        wanted.n_batch = wanted.n_ubatch = BATCH
+        wanted.n_batch = wanted.n_ubatch = GPU_BATCH if self._card else BATCH
         for threads in (wanted.cpuparams, wanted.cpuparams_batch):
             threads.n_threads = settings.cores
         if settings.gpu_layers is not None:
@@ -357,6 +359,16 @@ class _Generation:
             self._chunks.append(chunk)
             self._changed.notify_all()
             return self._stopped
+
+
+def _card(library: Any) -> str:
+    """The graphics card that this build of the library computes on; empty where there is none."""
+    try:
+        devices = library.get_device_info()
+    except Exception:  # only for a better guess: without it everything works as on a CPU
+        return ""
+    cards = [one for one in devices if str(getattr(one.get("type"), "name", "")).endswith(("_GPU", "_IGPU"))]
+    return str(cards[0].get("description") or cards[0].get("name") or "gpu") if cards else ""
 
 
 def _library(model: str) -> Any:

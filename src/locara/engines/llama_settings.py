@@ -25,9 +25,13 @@ CONTEXT = 4096
 LEAST_CONTEXT = 512
 """Below this not even a system text and one exchange fit."""
 
-BATCH = 256
-"""Tokens that are read at once. Between two batches reading can be stopped: with 512, twice as long passes. Working memory
-grows with it too (4 bytes for each token and each word of the vocabulary: 150 MB for Qwen's 151,936)."""
+BATCH = 64
+"""Tokens that are read at once on a CPU. Reading can only be stopped between two batches, and working memory grows with them
+(4 bytes for each token and each word of the vocabulary: 39 MB for Qwen's 151,936). Measured with a Q4_0 file of Qwen2.5
+0.5B's shape, CPU time for a token of the prompt: 10.5 ms with 32, 9.1 with 64, 9.6 with 128, 9.3 with 256, 9.2 with 512."""
+
+GPU_BATCH = 512
+"""The same where a graphics card computes: it needs many tokens at once to be busy, and is done with them in no time."""
 
 MOST_TOKENS = 1024
 """Of one reply, where no limit is given: more than six minutes of speech. A small model can go round in circles for ever."""
