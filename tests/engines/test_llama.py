@@ -330,6 +330,8 @@ def test_only_gguf_files_are_its_own(tmp_path: Path) -> None:
     assert llama.create("qwen2.5:3b", {}) is None
     assert llama.create("kokoro", {"path": str(tmp_path)}) is None
     assert llama.create("http://127.0.0.1:8080/v1", {}) is None
+    assert llama.create("http://127.0.0.1:8080/v1#model.gguf", {}) is None
+    assert llama.create("model.gguf", {"url": "http://127.0.0.1:8080/v1"}) is None
     with pytest.raises(ModelMissing, match="qwen3-4b"):
         llama.create("qwen3-4b", {"engine": "llama"})
 

@@ -81,6 +81,8 @@ def understand(model: str, options: Mapping[str, Any]) -> Settings | None:
     Raises ``ConfigError`` for an option that cannot work, ``ModelMissing`` where the engine is named and no file is.
     """
     named = options.get("engine") == ENGINE
+    if not named and ("url" in options or model.lower().startswith(("http://", "https://"))):
+        return None  # a server's model, which may well be called after its file
     where: Any = options.get("path")
     if where is None and model.lower().endswith(".gguf"):
         where = model
