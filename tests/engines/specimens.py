@@ -59,6 +59,13 @@ def question() -> Samples:
     return sound if rate == RATE else Resampler(rate, RATE).push(sound, last=True)
 
 
+def _tiny_model(folder: Path) -> Mapping[str, Any]:
+    """A GGUF file whose words are known, for llama.cpp."""
+    from tiny_gguf import tiny_model  # type: ignore[import-not-found]
+
+    return {"path": str(tiny_model(folder / "tiny.gguf")), "threads": 1}
+
+
 ENGINES: tuple[Engine, ...] = (
     Engine("silero", "vad", "silero"),
     Engine("prosody", "turn", "prosody"),
@@ -66,6 +73,7 @@ ENGINES: tuple[Engine, ...] = (
     Engine("espeak-ng", "tts", "espeak-ng"),
     Engine("espeak-ng-program", "tts", "espeak-ng-program", program="espeak-ng"),
     Engine("built-in", "llm", "built-in"),
+    Engine("llama", "llm", "tiny", _tiny_model, needs=("xllamacpp",), extra="llama"),
     Engine("micro-wake-word", "wake", "", needs=("pymicro_wakeword",), extra="wake"),
 )
 """In the order of the table in the documentation."""

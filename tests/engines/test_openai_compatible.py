@@ -110,6 +110,7 @@ def test_the_request_says_what_the_conversation_was() -> None:
     tool = Tool("add", "Adds.", {"type": "object"}, run=int)
     messages = [
         Message("system", "Be brief."),
+        Message("user", "Add them."),
         Message("assistant", "", (ToolCall("c1", "add", {"a": "ä"}),)),
         Message("tool", "3", tool_call_id="c1"),
     ]
@@ -124,11 +125,11 @@ def test_the_request_says_what_the_conversation_was() -> None:
     assert request.headers["authorization"] == "Bearer sk-1"
     body = request.body
     assert (body["model"], body["stream"], body["temperature"], body["max_tokens"]) == ("test-model", True, 0, 9)
-    assert [one["role"] for one in body["messages"]] == ["system", "assistant", "tool"]
-    call = body["messages"][1]["tool_calls"][0]
+    assert [one["role"] for one in body["messages"]] == ["system", "user", "assistant", "tool"]
+    call = body["messages"][2]["tool_calls"][0]
     assert (call["id"], call["type"], call["function"]["name"]) == ("c1", "function", "add")
     assert json.loads(call["function"]["arguments"]) == {"a": "ä"}
-    assert body["messages"][2]["tool_call_id"] == "c1"
+    assert body["messages"][3]["tool_call_id"] == "c1"
     assert body["tools"][0]["function"] == {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}
 
 

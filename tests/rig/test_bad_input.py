@@ -230,7 +230,12 @@ SCRIPTED: dict[str, Any] = {"input": "none", "output": "none"}
         ({"omni": ScriptedSpeechModel(["a"]), "stt": "pocketsphinx"}, ConfigError, ("omni", "leave")),
         ({"omni": ScriptedSpeechModel(["a"]), "llm": ScriptedModel()}, ConfigError, ("omni", "leave")),
         ({"omni": ScriptedSpeechModel(["a"]), "tts": ScriptedVoice()}, ConfigError, ("omni", "leave")),
-        ({"llm": {"model": "qwen2-audio", "audio_input": True}}, EngineMissing, ("audio input", "stt=")),
+        ({"llm": {"model": "gpt-99", "audio_input": True}}, EngineMissing, ("language model", "gpt-99")),
+        (
+            {"stt": ScriptedRecogniser([]), "llm": {"model": ScriptedModel(hears=True), "audio_input": True}},
+            ConfigError,
+            ("hears by itself", "stt="),
+        ),
         ({"patience": "endless"}, ConfigError, ("endless", "normal")),
         ({"echo": "loud"}, ConfigError, ("loud", "half-duplex")),
         ({"stt": {"model": 7}}, ConfigError, ("stt", "string")),

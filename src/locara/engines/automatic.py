@@ -14,6 +14,7 @@ from locara.engines.contracts import (
     Announces,
     BringsTools,
     EngineInfo,
+    HearsAudio,
     LanguageModel,
     Message,
     ReadsAhead,
@@ -51,6 +52,11 @@ class Automatic:
     def tools(self) -> Sequence[Tool]:
         """Of the model that was chosen."""
         return tuple(self._chosen.tools) if isinstance(self._chosen, BringsTools) else ()
+
+    @property
+    def hears(self) -> bool:
+        """Of the model that was chosen."""
+        return isinstance(self._chosen, HearsAudio) and self._chosen.hears
 
     async def load(self) -> None:
         """Takes a server that answers with a real token; one that does not is passed over, and ``why`` says so."""

@@ -15,6 +15,7 @@ from locara.errors import ConfigError
 
 _KNOWN = (
     "url", "model", "api_key", "temperature", "max_tokens", "timeout", "gap_timeout", "load_timeout", "read_ahead",
+    "audio_input", "reasoning", "keep_alive",
 )  # fmt: skip
 _NO_NAME = ("", "auto", "openai-compatible")
 
@@ -32,6 +33,10 @@ class Settings:
     gap: float = 10.0
     load: float = 120.0
     read_ahead: bool | None = None
+    audio_input: bool = False
+    """The model shall hear: a server or a model that cannot is refused when it is loaded."""
+    reasoning: bool | None = None
+    keep_alive: str | float | None = None
 
 
 def understand(model: str, options: Mapping[str, Any]) -> Settings | None:
@@ -56,9 +61,12 @@ def understand(model: str, options: Mapping[str, Any]) -> Settings | None:
     key = options.get("api_key") or ""
     if not isinstance(key, str) or not key.isascii() or any(char.isspace() or not char.isprintable() for char in key):
         raise ConfigError("llm: api_key has characters no key has", hint="pass the key as one string without spaces")
-    reads = options.get("read_ahead")
-    if reads is not None and not isinstance(reads, bool):
-        raise ConfigError(f"llm: read_ahead={reads!r} is neither true nor false", hint="leave read_ahead out")
+    for name in ("read_ahead", "audio_input", "reasoning"):
+        if not isinstance(options.get(name), bool | None):
+            raise ConfigError(f"llm: {name}={options[name]!r} is neither true nor false", hint=f"leave {name} out")
+    alive = options.get("keep_alive")
+    if isinstance(alive, bool) or not isinstance(alive, str | int | float | None):
+        raise ConfigError(f"llm: keep_alive={alive!r} is no time", hint='"30m", seconds, or -1 for ever')
     most = _number(options, "max_tokens", None)
     return Settings(
         url=_base(address),
@@ -69,7 +77,10 @@ def understand(model: str, options: Mapping[str, Any]) -> Settings | None:
         first=_number(options, "timeout", 20.0) or 20.0,
         gap=_number(options, "gap_timeout", 10.0) or 10.0,
         load=_number(options, "load_timeout", 120.0) or 120.0,
-        read_ahead=reads,
+        read_ahead=options.get("read_ahead"),
+        audio_input=bool(options.get("audio_input")),
+        reasoning=options.get("reasoning"),
+        keep_alive=alive,
     )
 
 

@@ -6,13 +6,17 @@ the reason of an error), and the JSON that they get. No connection, no clock: th
 
 from __future__ import annotations
 
+import base64
 import codecs
 import io
 import json
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from locara.engines.contracts import Message, Tool, ToolCall
+from locara.audio import RATE, Samples, pcm16
+from locara.engines.contracts import Message, Sound, Tool, ToolCall
 
 _LIMIT = 4 << 20  # characters of one event, or of a whole answer; nobody's reply is longer
 _CALLS = 64
@@ -128,9 +132,34 @@ def reason_in(text: str) -> str:
 # --- what servers get -------------------------------------------------------------------------------------------------
 
 
+OPENING = "…"
+"""Stands for the user's silence where the assistant spoke first."""
+
+
+def merged(messages: Sequence[Message]) -> list[Message]:
+    """The same conversation with its sides in turn. Templates of Gemma, Mistral and Llama 2 refuse two messages of one
+    side in a row (a reply that failed, something said unasked), and a conversation that the assistant begins. Only the
+    end of what is merged ever changes, so what was read ahead still serves."""
+    out: list[Message] = []
+    for message in messages:
+        before = out[-1] if out else None
+        if message.role == "assistant" and (before is None or before.role == "system"):
+            out.append(Message("user", OPENING))
+        elif before is not None and before.role == message.role != "tool" and not before.tool_calls:
+            joined = "\n".join(text for text in (before.content, message.content) if text)
+            out[-1] = replace(message, content=joined, sounds=(*before.sounds, *message.sounds))
+            continue
+        out.append(message)
+    return out
+
+
 def message_json(one: Message) -> dict[str, Any]:
-    """A message as servers get it; the arguments of tool calls are JSON within JSON."""
-    out: dict[str, Any] = {"role": one.role, "content": one.content}
+    """A message as servers get it; the arguments of tool calls are JSON within JSON, sounds are parts of the content
+    (``input_audio`` of OpenAI's chat completions)."""
+    out: dict[str, Any] = {"role": one.role, "content": _sendable(one.content)}
+    if one.sounds:
+        text = [{"type": "text", "text": out["content"]}] if one.content else []
+        out["content"] = [*(_sound_json(sound) for sound in one.sounds), *text]
     if one.tool_calls:
         out["tool_calls"] = [
             {
@@ -143,6 +172,24 @@ def message_json(one: Message) -> dict[str, Any]:
     if one.role == "tool":
         out["tool_call_id"] = one.tool_call_id
     return out
+
+
+def _sound_json(sound: Sound) -> dict[str, Any]:
+    data = base64.b64encode(wav(sound.samples)).decode("ascii")
+    return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+
+
+def wav(samples: Samples) -> bytes:
+    """A WAV file: 16 kHz, one channel, 16 bits (RIFF, WAVE_FORMAT_PCM)."""
+    data = pcm16(samples)
+    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16,
+                       b"data", len(data))  # fmt: skip
+    return head + data
+
+
+def _sendable(text: str) -> str:
+    """Halves of characters (a broken recogniser, a tool's raw output) are no JSON, and servers refuse all of it."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def tool_json(one: Tool) -> dict[str, Any]:

@@ -170,14 +170,23 @@ class ToolCall:
     arguments: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sound:
+    """Something that was said, as it sounded: float32 of shape ``(n,)`` at 16 kHz. Equal only to itself."""
+
+    samples: Samples
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the conversation, in the shape that chat models know."""
+    """One message of the conversation, in the shape that chat models know. ``sounds`` (of the user) come before
+    ``content``; they are only given to a model that `HearsAudio`."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    sounds: tuple[Sound, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +225,16 @@ class ReadsAhead(Protocol):
     async def read(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> bool:
         """Reads this prompt, so that a `reply` with the same beginning starts sooner. May be cancelled at any time; what
         was read by then may stay read. Never raises because of the model: False says that nothing was read."""
+        ...
+
+
+@runtime_checkable
+class HearsAudio(Protocol):
+    """A language model that may take sound in the user's messages (``Message.sounds``)."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether it does; known for certain once it is loaded."""
         ...
 
 

@@ -18,7 +18,16 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from locara.engines import registry
-from locara.engines.contracts import Engine, LanguageModel, ReadsAhead, Recogniser, Recognition, SpeaksLanguage, Voice
+from locara.engines.contracts import (
+    Engine,
+    HearsAudio,
+    LanguageModel,
+    ReadsAhead,
+    Recogniser,
+    Recognition,
+    SpeaksLanguage,
+    Voice,
+)
 from locara.engines.frames import Call, serve
 from locara.engines.hosted_wire import item_json, messages_in, tools_in, words_json
 
@@ -53,7 +62,9 @@ class Host:
         engine = self.engine
         self._await(call, engine.load)
         language = engine.language if isinstance(engine, SpeaksLanguage) else None
-        return {"info": dataclasses.asdict(engine.info), "rate": getattr(engine, "rate", 0), "language": language}
+        hears = isinstance(engine, HearsAudio) and engine.hears
+        rate = getattr(engine, "rate", 0)
+        return {"info": dataclasses.asdict(engine.info), "rate": rate, "language": language, "hears": hears}
 
     def open(self, call: Call) -> Mapping[str, Any]:
         """A new recognition in the place of the one before it."""

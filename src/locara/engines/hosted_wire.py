@@ -5,11 +5,14 @@ What may live here: values to JSON and back. A tool's function stays with us; it
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from locara.engines.contracts import Message, Tool, ToolCall, WordMark
+import numpy as np
+
+from locara.engines.contracts import Message, Sound, Tool, ToolCall, WordMark
 
 
 def prompt_json(messages: Sequence[Message], tools: Sequence[Tool]) -> bytes:
@@ -27,6 +30,7 @@ def messages_in(said: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
             content=one["content"],
             tool_calls=tuple(ToolCall(**call) for call in one["tool_calls"]),
             tool_call_id=one["tool_call_id"],
+            sounds=tuple(Sound(np.frombuffer(base64.b64decode(data), dtype=np.float32)) for data in one["sounds"]),
         )
         for one in said
     )
@@ -64,6 +68,7 @@ def _message(one: Message) -> dict[str, Any]:
         "content": one.content,
         "tool_calls": [_call(call) for call in one.tool_calls],
         "tool_call_id": one.tool_call_id,
+        "sounds": [base64.b64encode(sound.samples.astype(np.float32).tobytes()).decode() for sound in one.sounds],
     }
 
 

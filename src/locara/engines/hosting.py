@@ -82,6 +82,7 @@ class _Host:
         self.info = dataclasses.replace(twin.info, where="child process")
         self.rate = int(getattr(twin, "rate", 0))
         self.language = twin.language if isinstance(twin, SpeaksLanguage) else ""
+        self.hears = False
         name = twin.info.model or model
         self.child = Child(_HOST, stage=kind, model=name, environment=environment)
         self.lane = Lane(f"host-{kind}", stage=kind, model=name)
@@ -108,6 +109,7 @@ class _Host:
         self.info = dataclasses.replace(EngineInfo(**said.header["info"]), where="child process")
         self.rate = int(said.header["rate"])
         self.language = str(said.header["language"] or "")
+        self.hears = bool(said.header["hears"])
         self._ready = self.child.lives
 
     def request(self, op: str, payload: bytes = b"", ticket: int | None = None) -> Reply:
@@ -255,6 +257,11 @@ class HostedSpeakingVoice(HostedVoice):
 
 class HostedModel(_Hosted):
     """See `locara.engines.contracts.LanguageModel`."""
+
+    @property
+    def hears(self) -> bool:
+        """See `locara.engines.contracts.HearsAudio`."""
+        return self._host.hears
 
     async def reply(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> AsyncIterator[str | ToolCall]:
         """The reply as pieces of text and tool calls. Closing the iterator cancels."""

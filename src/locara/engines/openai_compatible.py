@@ -16,11 +16,13 @@ from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequen
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from locara.audio import RATE, silence
 from locara.engines.chat_settings import Settings, understand
-from locara.engines.chat_wire import Calls, Events, message_json, reason_in, tool_json
-from locara.engines.contracts import EngineInfo, LanguageModel, Message, Tool, ToolCall
+from locara.engines.chat_wire import Calls, Events, merged, message_json, reason_in, tool_json
+from locara.engines.contracts import EngineInfo, LanguageModel, Message, Sound, Tool, ToolCall
 from locara.engines.lane import real_work
 from locara.engines.local_servers import chat_models, is_loopback, model_ids
+from locara.engines.server_facts import Facts, of_llama_server, of_ollama, root, wishes
 from locara.errors import EngineFailed, EngineTimeout, LocaraError, SessionError
 
 if TYPE_CHECKING:
@@ -48,7 +50,10 @@ def create(model: str, options: Mapping[str, Any]) -> LanguageModel | None:
 
     ``options``: ``url``, ``model``, ``api_key``, ``temperature``, ``max_tokens``, ``timeout`` (seconds to the first
     token, 20), ``gap_timeout`` (seconds between tokens, 10), ``load_timeout`` (seconds to load and warm up, 120),
-    ``read_ahead`` (read the prompt while the user speaks; without it: only on this machine).
+    ``read_ahead`` (read the prompt while the user speaks; without it: only on this machine), ``audio_input`` (the model
+    shall hear; one that cannot is refused in ``load``), ``reasoning`` (False: it shall answer without thinking first, which
+    is what a server on this machine is told anyway), ``keep_alive`` (Ollama: how long the model stays in memory after the
+    last request, for example ``"1h"``, or -1 for ever).
     Raises ``ConfigError`` for an address or option that cannot work.
     """
     settings = understand(model, options)
@@ -66,6 +71,7 @@ class OpenAICompatible:
         self.reads_ahead = is_loopback(settings.url) if settings.read_ahead is None else settings.read_ahead
         """Elsewhere it would cost money, and send away words that the user has not finished."""
         self._numbers = itertools.count(1)
+        self._wishes = wishes(settings.url, settings.reasoning, here=is_loopback(settings.url))
         parts = urlsplit(settings.url)
         self._shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))  # never shows a password
 
@@ -80,6 +86,11 @@ class OpenAICompatible:
             where=self._shown,
             note="" if here else "the text of the conversation leaves this machine",
         )
+
+    @property
+    def hears(self) -> bool:
+        """Whether it was asked to, and loaded: `locara.engines.contracts.HearsAudio`."""
+        return self._settings.audio_input
 
     async def load(self) -> None:
         """Chooses a model where none was named, and generates one token. Raises ``StageError``."""
@@ -147,7 +158,7 @@ class OpenAICompatible:
     @staticmethod
     def _prompt(messages: Sequence[Message], tools: Sequence[Tool]) -> dict[str, Any]:
         """What the model reads. To read ahead, it must be the same for a reply, byte for byte."""
-        payload: dict[str, Any] = {"messages": [message_json(one) for one in messages]}
+        payload: dict[str, Any] = {"messages": [message_json(one) for one in merged(messages)]}
         if tools:
             payload["tools"] = [tool_json(one) for one in tools]
         return payload
@@ -163,18 +174,63 @@ class OpenAICompatible:
                     found, "name a model (http://host:port/v1#model), or get one, e.g. `ollama pull qwen2.5:3b`"
                 )
             self._model = usable[0]
-        payload = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
         try:
-            async with contextlib.aclosing(self._deltas(payload, self._settings.load)) as deltas:
-                async for _ in deltas:
-                    break  # warm; a server that does not know max_tokens would go on for long
+            await self._warm()
         except _StillLoading:
             return False
         return True
 
+    async def _warm(self) -> None:
+        """One token. If the model shall hear, after half a second of silence; first the server is asked whether it does,
+        because some pass over what they do not understand."""
+        settings = self._settings
+        if settings.keep_alive is not None:
+            await self._own("POST", "/api/generate", {"model": self._model, "keep_alive": settings.keep_alive})
+        if settings.audio_input and (await self._facts()).audio is False:
+            raise self._deaf("says that it takes no sound")
+        sounds = (Sound(silence(RATE // 2)),) if settings.audio_input else ()
+        payload = {"messages": [message_json(Message("user", "Hi", sounds=sounds))], "max_tokens": 1}
+        try:
+            await self._one_token(payload)
+        except _StillLoading:
+            raise
+        except EngineFailed as error:
+            if self._wishes and "answered 400" in error.message:
+                self._wishes = {}  # an old server that knows the word and not the value (Ollama before reasoning "none")
+                await self._warm()
+                return
+            raise self._deaf(f"refuses sound: {error.message}") if sounds else error from None
+
+    async def _one_token(self, payload: dict[str, Any]) -> None:
+        async with contextlib.aclosing(self._deltas(payload, self._settings.load)) as deltas:
+            async for _ in deltas:
+                break  # warm; a server that does not know max_tokens would go on for long
+
+    def _deaf(self, why: str) -> EngineFailed:
+        return self._failed(
+            f"{why} ({self._model})",
+            "serve a model with audio input (llama-server: with its --mmproj), or leave audio_input out",
+        )
+
+    async def _facts(self) -> Facts:
+        """What the program behind the address says of the model."""
+        found = of_llama_server(await self._own("GET", "/props"))
+        return found or of_ollama(await self._own("POST", "/api/show", {"model": self._model})) or Facts()
+
+    async def _own(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """An answer of the program's own protocol; None for a program that has no such path."""
+        request = self._open().request(method, root(self._settings.url) + path, json=body)
+        response = await self._wait(
+            request, self._settings.load if path == "/api/generate" else _ASK_SECONDS, "for " + path
+        )
+        try:
+            return response.json() if response.status_code == 200 else None
+        except ValueError:
+            return None
+
     async def _deltas(self, payload: dict[str, Any], first: float) -> AsyncGenerator[Mapping[str, Any]]:
         """What the model adds to its message, piece by piece. ``first``: seconds to the first token."""
-        body = {"model": self._model, **payload, "stream": True}
+        body = {"model": self._model, **payload, **self._wishes, "stream": True}
         if self._settings.temperature is not None:
             body["temperature"] = self._settings.temperature
         clock = asyncio.get_running_loop()

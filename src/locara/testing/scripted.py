@@ -259,9 +259,12 @@ class ScriptedModel:
         *,
         first_token: float = 0.1,
         tokens_per_second: float = 20.0,
+        hears: bool = False,
         fault: Fault | None = None,
     ) -> None:
         self.info = _info("language model")
+        self.hears = hears
+        """Whether it takes sound: `locara.engines.contracts.HearsAudio`."""
         self.asked: list[tuple[Message, ...]] = []
         """The messages of every request, in order."""
         self.cancelled = 0

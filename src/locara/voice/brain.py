@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from locara.audio import Samples
-from locara.engines.contracts import Engine, Message, ToolCall
+from locara.engines.contracts import Engine, Message, Sound, ToolCall
 from locara.errors import EngineFailed, LocaraError, StageError
 from locara.voice.moves import Failed, Happened
 
@@ -111,6 +111,15 @@ class Brain(Protocol):
 
     async def close(self) -> None:
         """Ends every task. The engines are closed by the session."""
+        ...
+
+
+@runtime_checkable
+class KeepsSound(Protocol):
+    """A brain whose model hears: history has the user's turns as sound."""
+
+    def sound_of(self, turn: int) -> Sound | None:
+        """What the user said in this turn, as long as it is kept."""
         ...
 
 

@@ -20,12 +20,13 @@ from locara.engines.contracts import (
     TurnDetector,
     Voice,
 )
-from locara.errors import ConfigError, EngineMissing
+from locara.errors import ConfigError
 from locara.voice import tools as tooling
 from locara.voice.attention_setting import Setting, understood
 from locara.voice.brain import Brain, Deadlines
 from locara.voice.conversation import Session
 from locara.voice.endings import PATIENCE
+from locara.voice.half_cascade import HalfCascadeBrain
 from locara.voice.history import HISTORY_CHARACTERS, LEAST_CHARACTERS
 from locara.voice.loop import Parts
 from locara.voice.omni import OmniBrain
@@ -75,7 +76,8 @@ def session(
     """A conversation, not started yet: use it with ``async with``.
 
     ``stt``, ``llm``, ``tts``, ``vad``, ``omni``: a model's name, ``{"model": name, ...}`` with options (``llm`` takes
-    ``system``, ``url``, and ``history``, how many characters of the conversation it is given), or an engine object. What
+    ``system``, ``url``, ``history``, how many characters of the conversation it is given, and ``audio_input``: the model
+    hears the user itself, without an ``stt``), or an engine object. What
     is left out is what works from the installation alone; for ``llm``, a model server that already runs on this machine
     comes first.
     ``turn_detection``: the end-of-turn model, ``"silence"`` for none (words and silence then decide alone).
@@ -104,7 +106,8 @@ def session(
     attending = understood(attention, idle, idle_prompt)
     why: dict[str, str] = {"wake": attending.why}
     source, own_microphone = _source(input)
-    if stt is None and omni is None and own_microphone:
+    hears = isinstance(llm, Mapping) and bool(llm.get("audio_input"))
+    if stt is None and omni is None and own_microphone and not hears:
         # The default recogniser remembers how this microphone sounds: its first words are then understood like later ones.
         stt = {"device": source.name}
     brain = _brain(stt, llm, tts, omni, tools, deadlines, why)
@@ -160,16 +163,17 @@ def _brain(
         if any(stage is not None for stage in (stt, llm, tts)):
             raise ConfigError("omni= is one model for everything", hint="leave stt= and llm= out, or leave omni= out")
         return OmniBrain(cast(SpeechModel, _engine("omni", omni, why)), deadlines=deadlines)
-    system = SYSTEM
-    if isinstance(llm, Mapping):
-        system = str(llm.get("system", SYSTEM))
-        if llm.get("audio_input"):
-            raise EngineMissing(
-                "a language model with audio input needs an engine for it, and none is installed yet",
-                stage="llm",
-                model=str(llm.get("model", "")),
-                hint="leave audio_input out and give an stt=...; see docs/engines.md for what is planned",
-            )
+    system = str(llm.get("system", SYSTEM)) if isinstance(llm, Mapping) else SYSTEM
+    if isinstance(llm, Mapping) and llm.get("audio_input"):
+        if stt is not None:
+            raise ConfigError("with audio_input the model hears by itself", hint="leave stt= out, or audio_input")
+        return HalfCascadeBrain(
+            cast(LanguageModel, _engine("llm", llm, why)),
+            cast(Voice, _engine("tts", tts, why)),
+            system=system,
+            tools=tuple(tooling.as_tool(one) for one in tools),
+            deadlines=deadlines,
+        )
     return PipelineBrain(
         cast(Recogniser, _engine("stt", stt, why)),
         cast(LanguageModel, _engine("llm", llm, why)),
@@ -197,9 +201,13 @@ def _engine(kind: Kind, stage: Stage, why: dict[str, str]) -> Engine:
         options = dict(stage)
         model = options.pop("model", "")
         options.pop("system", None)
-        options.pop("audio_input", None)
+        if not options.get("audio_input"):
+            options.pop("audio_input", None)  # for the engine too: a server says whether its model takes sound
         if kind == "llm":
             options.pop("history", None)
+        if hasattr(model, "load") and hasattr(model, "info"):
+            why[kind] = "given by the app"
+            return cast(Engine, model)
         if not isinstance(model, str):
             raise ConfigError(f'{kind}={{"model": {model!r}}}: a model is named by a string', hint="see `plan`")
         why[kind] = "asked for by name" if model else "the default of this stage"

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from locara.engines.contracts import Message, ToolCall
+from locara.audio import RATE
+from locara.engines.contracts import Message, Sound, ToolCall
 
 INTERRUPTED = " [Interrupted here. The user did not hear the rest.]"
 """Told to the model, so that it neither repeats what was heard nor refers to what was not."""
 
 UNHEARD = "[Interrupted before the user heard a word of the answer.]"
 """The same for a reply that was cut before its first word: else two turns of the user would follow each other."""
+
+NOT_KEPT = "[The user said something here; its sound is no longer kept.]"
+"""In place of a turn that the model once heard."""
+
+SOUND_CHARACTERS = 100
+"""What a second of sound counts as: models make 12 to 25 tokens of it (Qwen2-Audio and Whisper's encoder 25, Ultravox and
+Voxtral 12.5), a token being about four characters."""
 
 HISTORY_CHARACTERS = 12_000
 """What of a conversation a model is given: about 3,000 tokens, which with the system's text, tools and the reply fit into
@@ -44,9 +52,14 @@ class Used:
     result: Any
 
 
-def as_messages(history: Sequence[Said | Used], characters: int | None = None) -> list[Message]:
+def as_messages(
+    history: Sequence[Said | Used],
+    characters: int | None = None,
+    sound_of: Callable[[int], Sound | None] | None = None,
+) -> list[Message]:
     """The conversation so far as chat messages, in the order in which it happened; of a long one the last part, see
-    `newest`, of at most about ``characters`` (None: all)."""
+    `newest`, of at most about ``characters`` (None: all). ``sound_of``: for a model that hears, the sound of a turn of
+    which no words are known, as long as it is kept."""
     messages: list[Message] = []
     for entry in history:
         if isinstance(entry, Used):
@@ -56,6 +69,9 @@ def as_messages(history: Sequence[Said | Used], characters: int | None = None) -
             messages.append(Message(entry.role, entry.text + (INTERRUPTED if entry.interrupted else "")))
         elif entry.interrupted:
             messages.append(Message(entry.role, UNHEARD))
+        elif entry.role == "user" and sound_of is not None:
+            sound = sound_of(entry.turn)
+            messages.append(Message("user", NOT_KEPT) if sound is None else Message("user", "", sounds=(sound,)))
     return messages if characters is None else newest(messages, characters)
 
 
@@ -83,7 +99,10 @@ def newest(messages: list[Message], characters: int) -> list[Message]:
 
 
 def _size(message: Message) -> int:
-    return len(message.content) + sum(len(call.name) + len(as_json(call.arguments)) for call in message.tool_calls)
+    heard = sum(round(sound.samples.size / RATE * SOUND_CHARACTERS) for sound in message.sounds)
+    return (
+        heard + len(message.content) + sum(len(call.name) + len(as_json(call.arguments)) for call in message.tool_calls)
+    )
 
 
 def as_json(result: Any) -> str:

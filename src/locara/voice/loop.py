@@ -29,7 +29,7 @@ from locara.gate.reference import Reference
 from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
 from locara.voice import moves, turns
-from locara.voice.brain import Brain, Deadlines, failure
+from locara.voice.brain import Brain, Deadlines, KeepsSound, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
 from locara.voice.following import Following
@@ -378,7 +378,8 @@ class Loop:
 
     def _conversation(self) -> Sequence[Message]:
         """What the model is given of it: the same for a reply and for what is read ahead, or nothing read would serve."""
-        return as_messages(self.history, self.parts.history_characters)
+        sound_of = self._brain.sound_of if isinstance(self._brain, KeepsSound) else None
+        return as_messages(self.history, self.parts.history_characters, sound_of)
 
     def _do_with_reply(self, effect: moves.Effect) -> None:
         brain = self._brain

@@ -28,7 +28,7 @@ class PipelineBrain:
 
     def __init__(
         self,
-        stt: Recogniser,
+        stt: Recogniser | None,
         llm: LanguageModel,
         tts: Voice,
         *,
@@ -50,14 +50,15 @@ class PipelineBrain:
     @property
     def engines(self) -> dict[str, Engine]:
         """Stage -> engine."""
-        return {"stt": self._stt, "llm": self._engines.llm, "tts": self._engines.tts}
+        hearing: dict[str, Engine] = {} if self._stt is None else {"stt": self._stt}
+        return {**hearing, "llm": self._engines.llm, "tts": self._engines.tts}
 
     @property
     def capabilities(self) -> dict[str, Exactness]:
         """With word times the heard text is exact, else it is estimated from each clause's length."""
         exact: Exactness = "exact"
         return {
-            "partial-transcript": exact if self._stt.info.streaming else "absent",
+            "partial-transcript": exact if self._stt is not None and self._stt.info.streaming else "absent",
             "final-transcript": exact,
             "llm-token": exact,
             "audio-chunk": exact,
@@ -90,6 +91,7 @@ class PipelineBrain:
 
     def listen(self, turn: int, at: int, samples: Samples) -> None:
         """Begins, or goes on, recognising this turn."""
+        assert self._stt is not None
         if turn not in self._recognising:
             self._recognising[turn] = Recognising(turn, self._stt, self._overhear, self._engines.deadlines)
             self._keep(self._recognising[turn].task)
@@ -140,10 +142,14 @@ class PipelineBrain:
             if self._reading is not None:
                 self._reading.asked(text)
             messages = [Message("system", self._system)] if self._system else []
-            messages += [*history, Message("user", text)]
+            messages += [*history, self._asked(turn, text)]
             making = Making(reply, self._engines, self._post, self._rate, messages=messages)
         self._making[reply] = making
         self._keep(making.task)
+
+    def _asked(self, turn: int, text: str) -> Message:
+        """What the user said in this turn, for the model."""
+        return Message("user", text)
 
     def commit(self, reply: int) -> None:
         """Nothing to do: the turn machine lets tools run by itself."""
