@@ -1,0 +1,72 @@
+"""The options that a person gives to an engine, checked: a wrong name or value is told at once, with what is right.
+
+What may live here: pure checks of single values. Each raises ``ConfigError`` that names the engine, the option and what it
+may be.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from locara.errors import ConfigError
+
+
+def known(engine: str, options: Mapping[str, Any], names: Collection[str]) -> None:
+    """Raises for the first option that is not one of ``names``."""
+    for name in options:
+        if name not in names:
+            near = difflib.get_close_matches(str(name), list(names), n=1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(f"{engine} has no option {name!r}", hint=f"{meant}It knows {', '.join(names)}")
+
+
+def number(
+    engine: str, options: Mapping[str, Any], name: str, default: float, low: float, high: float, unit: str
+) -> float:
+    """A number from ``low`` to ``high``."""
+    value = options.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ConfigError(
+            f"{engine}: {name} is {value!r}", hint=f"it must be {low:g} to {high:g}{' ' if unit else ''}{unit}"
+        )
+    return float(value)
+
+
+def whole(engine: str, options: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:
+    """A whole number from ``low`` to ``high``."""
+    value = options.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ConfigError(f"{engine}: {name} is {value!r}", hint=f"it must be a whole number from {low} to {high}")
+    return value
+
+
+def flag(engine: str, options: Mapping[str, Any], name: str, default: bool) -> bool:
+    """True or false."""
+    value = options.get(name, default)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{engine}: {name} is {value!r}", hint="it must be true or false")
+    return value
+
+
+def one_of(engine: str, options: Mapping[str, Any], name: str, default: str, choices: Collection[str]) -> str:
+    """One of a few words."""
+    value = options.get(name, default)
+    if value not in choices:
+        near = difflib.get_close_matches(str(value), list(choices), n=1)
+        meant = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"{engine}: {name} is {value!r}", hint=f"{meant}It can be {', '.join(choices)}")
+    return str(value)
+
+
+def path(engine: str, options: Mapping[str, Any]) -> Path | None:
+    """The option ``path``: a file or a folder, None where it is not given."""
+    value = options.get("path")
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise ConfigError(f"{engine}: path is {value!r}", hint="it must name a file or a folder")
+    return Path(value).expanduser()
