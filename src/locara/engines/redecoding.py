@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from locara.audio import FLOOR_DBFS, RATE, Samples, silence
+from locara.audio import BLOCK, FLOOR_DBFS, RATE, Samples, silence
 from locara.engines.contracts import EngineInfo, TimedWord, Transcript
 from locara.engines.lane import Lane
 from locara.engines.local_agreement import Agreement, agree
@@ -166,6 +166,7 @@ class Redecoding:
         self._given = ""
         self._settled: Transcript | None = None
         self._loudest = FLOOR_DBFS
+        self._part = silence(0)  # less than a block, of no known level yet
         self._since: list[float] = []  # levels after the sound that the last decode or transcript covered
         self._closed = False
 
@@ -223,8 +224,11 @@ class Redecoding:
     def _hear(self, samples: Samples) -> None:
         self._blocks.append(np.array(samples, dtype=np.float32))  # a copy: the caller may use its array again
         self._size += samples.size
-        loud = levels(samples)
-        self._loudest = max(self._loudest, *loud)
+        part = np.concatenate([self._part, samples]) if self._part.size else samples
+        whole = part.size - part.size % BLOCK
+        self._part = part[whole:].copy()
+        loud = levels(part[:whole])
+        self._loudest = max([self._loudest, *loud])
         self._since += loud
         del self._since[:-_LEVELS_KEPT]
 
