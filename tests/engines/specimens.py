@@ -67,12 +67,18 @@ def _whisper_file(folder: Path) -> Mapping[str, Any]:
     return {"path": str(weights.write_ggml(folder / "ggml-tiny.en.bin", *weights.saying())), "threads": 1}
 
 
+def _moonshine_folder(folder: Path) -> Mapping[str, Any]:
+    """A tiny streaming Moonshine."""
+    return {"path": str(import_module("moonshine_weights").write(folder))}
+
+
 ENGINES: tuple[Engine, ...] = (
     Engine("silero", "vad", "silero"),
     Engine("prosody", "turn", "prosody"),
     Engine("pocketsphinx", "stt", "pocketsphinx"),
     Engine("faster-whisper", "stt", "tiny weights", _whisper_folder, needs=("ctranslate2",), extra="faster-whisper"),
     Engine("whisper-cpp", "stt", "tiny weights", _whisper_file, needs=("_pywhispercpp",), extra="whisper-cpp"),
+    Engine("moonshine", "stt", "tiny weights", _moonshine_folder, needs=("moonshine_voice", "onnx"), extra="moonshine"),
     Engine("espeak-ng", "tts", "espeak-ng"),
     Engine("built-in", "llm", "built-in"),
     Engine("micro-wake-word", "wake", "", needs=("pymicro_wakeword",), extra="wake"),
