@@ -35,7 +35,8 @@ def sound(seconds: float) -> Samples:
     """Noise with syllables: how long it takes does not depend on what is said."""
     at = np.arange(round(seconds * RATE)) / RATE
     noise = np.random.default_rng(0).standard_normal(at.size) * np.clip(np.sin(2 * np.pi * 4 * at), 0.0, None)
-    return (0.1 * noise).astype(np.float32)
+    made: Samples = (0.1 * noise).astype(np.float32)
+    return made
 
 
 def written(engine: str, size: str, seconds: float, folder: Path) -> Path:
@@ -79,7 +80,9 @@ async def live(engine: Any, repeats: int) -> str:
         await listening.settle()
         delays.append(time.perf_counter() - ended)
         await listening.close()
-    return f"{statistics.median(delays):.3f} s ({min(delays):.3f} to {max(delays):.3f}), {partials / repeats:.1f} partials"
+    return (
+        f"{statistics.median(delays):.3f} s ({min(delays):.3f} to {max(delays):.3f}), {partials / repeats:.1f} partials"
+    )
 
 
 async def measure(engine: str, size: str, threads: int, path: Path, seconds: float, repeats: int, **more: Any) -> None:
@@ -104,7 +107,9 @@ def main() -> None:
     parser.add_argument("--seconds", nargs="+", type=float, default=[1.0, 3.0, 10.0])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--weights", type=Path, default=Path(__file__).parents[1] / "tests" / "engines")
-    parser.add_argument("--whole-window", action="store_true", help="also 30 s computed for each, as Whisper was trained")
+    parser.add_argument(
+        "--whole-window", action="store_true", help="also 30 s computed for each, as Whisper was trained"
+    )
     asked = parser.parse_args()
     if not (asked.weights / "whisper_weights.py").is_file():
         parser.error(f"{asked.weights} holds no whisper_weights.py: give the folder tests/engines of the source")
@@ -120,9 +125,7 @@ def main() -> None:
                     for threads in asked.threads:
                         asyncio.run(measure(engine, size, threads, path, seconds, asked.repeats))
                         if asked.whole_window:
-                            asyncio.run(
-                                measure(engine, size, threads, path, seconds, asked.repeats, whole_window=True)
-                            )
+                            asyncio.run(measure(engine, size, threads, path, seconds, asked.repeats, whole_window=True))
 
 
 if __name__ == "__main__":

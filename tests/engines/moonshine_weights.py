@@ -14,8 +14,13 @@ from typing import Any
 import numpy as np
 
 DIM = 4
-WORDS = ("<unk>", "<s>", "</s>", "▁go", "▁yes", "▁no", "▁now", *(f"<0x{byte:02X}>" for byte in range(256)))
-VOCABULARY = len(WORDS)
+SPECIAL = (b"<unk>", b"<s>", b"</s>")
+WORDS = ("▁go", "▁yes", "▁no", "▁now")
+TOKENS = (*SPECIAL, *(bytes([byte]) for byte in range(256)), *(word.encode() for word in WORDS))
+GO, YES, NO, NOW = range(len(TOKENS) - 4, len(TOKENS))
+VOCABULARY = len(TOKENS)
+Values = dict[str, tuple[int, list[Any]]]
+"""Name -> element type and shape."""
 _HOP = 320  # samples a frame, as the real ones have
 _LOOKAHEAD = 4  # frames that the encoder holds back until the sound has ended
 _STEEPNESS = 0.5  # of the mean squared difference of neighbours to the mean square: 0.006 at 200 Hz, 2.8 at 5 kHz
@@ -29,14 +34,14 @@ def write(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     real, whole = TensorProto.FLOAT, TensorProto.INT64
 
-    def save(name: str, nodes: list[Any], inputs: dict[str, Any], outputs: dict[str, Any], constants: dict[str, Any]) -> None:
+    def save(
+        name: str, nodes: list[Any], inputs: dict[str, Any], outputs: dict[str, Any], constants: dict[str, Any]
+    ) -> None:
         def values(of: dict[str, Any]) -> list[Any]:
             return [helper.make_tensor_value_info(one, kind, shape) for one, (kind, shape) in of.items()]
 
         tensors = [
-            helper.make_tensor(
-                key, whole if value.dtype == np.int64 else real, value.shape, value.ravel().tolist()
-            )
+            helper.make_tensor(key, whole if value.dtype == np.int64 else real, value.shape, value.ravel().tolist())
             for key, value in constants.items()
         ]
         graph = helper.make_graph(nodes, name, values(inputs), values(outputs), tensors)
@@ -100,10 +105,10 @@ def write(folder: Path) -> Path:
         {"axes": np.array([0, 1])},
     )
     said = np.zeros((512, VOCABULARY), np.float32)
-    said[0, 3] = said[1, 4] = said[1, 5] = said[2, 6] = 10.0
+    said[0, GO] = said[1, YES] = said[1, NO] = said[2, NOW] = 10.0
     said[3:, 2] = 10.0
     choice = np.zeros((1, VOCABULARY), np.float32)
-    choice[0, 4], choice[0, 5] = -1.0, 1.0
+    choice[0, YES], choice[0, NO] = -1.0, 1.0
     past, new = (real, [1, 1, 1, "c", DIM]), (real, [1, 1, 1, "d", DIM])
     save(
         "decoder_kv",
@@ -144,6 +149,5 @@ def write(folder: Path) -> Path:
         "c2": DIM, "max_seq_len": 448,
     }  # fmt: skip
     (folder / "streaming_config.json").write_text(json.dumps(settings))
-    raw = b"".join(bytes([len(word.encode())]) + word.encode() for word in WORDS)
-    (folder / "tokenizer.bin").write_bytes(raw)
+    (folder / "tokenizer.bin").write_bytes(b"".join(bytes([len(token)]) + token for token in TOKENS))
     return folder

@@ -332,6 +332,25 @@ def test_word_times_follow_one_another_within_the_sound(models: dict[tuple[str, 
     _run(_create("faster-whisper", models["faster-whisper", True], word_times=True, partials="none"), work)
 
 
+def test_in_a_process_of_its_own_it_is_the_same(engine: str, models: dict[tuple[str, bool], Path]) -> None:
+    more = {"word_times": True} if engine == "faster-whisper" else {}
+    path = str(models[engine, True])
+
+    async def said(process: str) -> Transcript:
+        options = {"engine": engine, "path": path, "threads": 1, "partials": "none", "process": process, **more}
+        recogniser: Any = registry.create("stt", "whisper-tiny", options)
+        try:
+            await recogniser.load()
+            return (await _said(recogniser, weights.tone(HIGH, 2.0), step=2.0))[1]
+        finally:
+            await recogniser.close()
+
+    here = asyncio.run(said("shared"))
+    assert here.text == "go no now"
+    assert bool(here.words) == bool(more)
+    assert asyncio.run(said("own")) == here
+
+
 # --- what must not happen ---------------------------------------------------------------------------------------------
 
 

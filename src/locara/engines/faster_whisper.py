@@ -4,8 +4,8 @@ What may live here: this one recogniser: its options, how its files are read, on
 `redecoding`, what to believe in `whisper_judging`, its features in `whisper_features`.
 
 It runs CTranslate2 (MIT) itself, not the package faster-whisper around it, which reads the same folders: that package
-always computes the whole window of 30 s, and importing it loads PyAV, whose wheels are linked with x264 and x265 (GPL). There is
-no code for any network in what is used here.
+always computes the whole window of 30 s, and importing it loads PyAV, whose wheels are linked with x264 and x265 (GPL).
+There is no code for any network in what is used here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Moonshine's streaming models (tiny, small, medium), through the package moonshine-voice: true streaming, no decoding again.
+"""Moonshine's streaming models (tiny, small, medium) through the package moonshine-voice: true streaming.
 
 What may live here: this one recogniser: its options, how its folder is checked, one turn. The library hears each sample
 once; only the text is written anew from what it heard. Its own voice-activity detection is off, the session has one; its
@@ -166,7 +166,9 @@ class Moonshine:
         # A threshold of nothing takes all sound for speech; that it returns the sound, or logs the text, is not wanted.
         options = {"vad_threshold": "0", "return_audio_data": "false", "log_output_text": "false"}
         try:
-            made = module.Transcriber(str(folder), module.ModelArch.SMALL_STREAMING, update_interval=_NEVER, options=options)
+            made = module.Transcriber(
+                str(folder), module.ModelArch.SMALL_STREAMING, update_interval=_NEVER, options=options
+            )
         except Exception as error:
             raise _broken(model, folder, str(error)) from error
         self.force = module.MOONSHINE_FLAG_FORCE_UPDATE

@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from locara.audio import BLOCK, FLOOR_DBFS, RATE, Samples, dbfs, pcm16
 from locara.engines.child import Child, WorkerError
 from locara.engines.contracts import EngineInfo, Recogniser, Transcript
