@@ -34,11 +34,13 @@ class Counting:
         self.fails: Exception | None = None
         self.firm = True
         self.closed = 0
+        self.stopped = 0
 
     def decode(self, samples: Samples, *, final: bool, stop: threading.Event) -> Decoded:
         self.calls.append((samples.size / RATE, final))
         while not self.hold.wait(0.005):
             if stop.is_set():
+                self.stopped += 1
                 raise Stopped
         if self.fails is not None:
             raise self.fails
@@ -166,6 +168,21 @@ def test_a_long_turn_is_cut_at_its_quiet_moments_and_nothing_is_lost(at_once: bo
     _run(work, partials="none" if at_once else "all")
 
 
+def test_what_follows_a_cut_is_decoded_again_even_if_all_of_it_had_been_decoded_before_the_cut() -> None:
+    sound = np.concatenate([voice(17.0), silence(RATE // 2), voice(7.5), silence(RATE // 2)])
+
+    async def work(engine: RedecodingRecogniser, decoder: Counting) -> None:
+        listening = engine.open()
+        await _push(listening, sound)
+        assert (await listening.settle()).text.split().count("w0") == 1
+        await _push(listening, silence(2 * RATE))  # now it is too long, and is cut in the pause
+        transcript = await listening.settle()
+        assert transcript.text.split().count("w0") == 2
+        assert len(transcript.text.split()) >= 24
+
+    _run(work)
+
+
 def test_the_quiet_moment_is_found() -> None:
     sound = np.concatenate([voice(1.0), silence(RATE // 2), voice(1.0)])
     assert abs(quietest(sound, 0, sound.size) - 1.25 * RATE) < 0.2 * RATE
@@ -182,6 +199,23 @@ def test_pushing_never_waits_for_the_decoder_and_decodes_do_not_pile_up() -> Non
         decoder.hold.set()
         assert (await listening.settle()).text.split()[-1] == "w9"
         assert len(decoder.calls) == 2
+
+    _run(work)
+
+
+def test_settling_does_not_wait_for_a_decode_that_lacks_the_last_words() -> None:
+    async def work(engine: RedecodingRecogniser, decoder: Counting) -> None:
+        listening = engine.open()
+        decoder.hold.clear()
+        await listening.push(voice(1.0))
+        await asyncio.sleep(0.02)
+        await listening.push(voice(1.0))
+        settling = asyncio.create_task(listening.settle())
+        while not decoder.stopped:
+            await asyncio.sleep(0.005)
+        decoder.hold.set()
+        assert (await settling).text == "w0 w1"
+        assert [final for _, final in decoder.calls] == [False, True]
 
     _run(work)
 

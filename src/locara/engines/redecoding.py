@@ -163,6 +163,7 @@ class Redecoding:
         self._started = 0  # samples of the window when the last decode began
         self._flight: asyncio.Task[_Landed] | None = None
         self._stop = threading.Event()
+        self._cutting = False  # whether the decode under way is of the beginning of a long turn
         self._given = ""
         self._settled: Transcript | None = None
         self._loudest = FLOOR_DBFS
@@ -188,7 +189,9 @@ class Redecoding:
             return self._settled
         while not self._covered():
             if self._flight is not None:
-                await self._land()  # it may cover all; if not, its cost is paid and a second core would not help
+                if not self._cutting and not is_nothing(self._since, self._loudest):
+                    self._stop.set()  # words came after it began: what it would say is not needed any more
+                await self._land()
             else:
                 self._fly(final=True)
         self._settled = self._transcript()
@@ -264,6 +267,7 @@ class Redecoding:
             self._started = window.size
             self._since.clear()
         self._stop = threading.Event()
+        self._cutting = head
         self._flight = asyncio.create_task(self._decode(window, self._stop, head=head, final=final or head))
 
     async def _decode(self, window: Samples, stop: threading.Event, *, head: bool, final: bool) -> _Landed:
@@ -290,9 +294,11 @@ class Redecoding:
             if flight.cancelled() and asking is not None and not asking.cancelling():
                 raise self._ended() from None  # not we who ask were cancelled: the recognition was closed meanwhile
             raise
-        except BaseException:
+        except BaseException as error:
             self._flight = None
             self._since = [0.0] * _LEVELS_KEPT  # it covered nothing: all of it has to be decoded
+            if isinstance(error, Stopped):
+                return
             raise
         if self._flight is flight:
             self._flight = None
