@@ -214,8 +214,8 @@ class WhisperCpp:
         self.info = replace(info, note=f"{path.name}, {kind}; {info.note}")
 
     def decode(self, samples: Samples, *, final: bool, stop: threading.Event) -> Decoded:
-        """See the contract. The library asks before each part of its graph whether to go on: it stops within
-        milliseconds."""
+        """See the contract. The library asks whether to go on before and after the encoder and at each token: it stops after
+        at most the encoder's time for the window."""
         first, second = whisper_judging.attempts(samples.size / RATE, whole_window=self._settings.whole_window)
         text, logprob = self._attempt(samples, *first, stop)
         doubtful = whisper_judging.doubtful(text, logprob)
