@@ -34,13 +34,13 @@ class Counting:
         self.fails: Exception | None = None
         self.firm = True
         self.closed = 0
-        self.stopped = 0
+        self.told = threading.Event()
 
     def decode(self, samples: Samples, *, final: bool, stop: threading.Event) -> Decoded:
         self.calls.append((samples.size / RATE, final))
         while not self.hold.wait(0.005):
             if stop.is_set():
-                self.stopped += 1
+                self.told.set()
                 raise Stopped
         if self.fails is not None:
             raise self.fails
@@ -211,8 +211,7 @@ def test_settling_does_not_wait_for_a_decode_that_lacks_the_last_words() -> None
         await asyncio.sleep(0.02)
         await listening.push(voice(1.0))
         settling = asyncio.create_task(listening.settle())
-        while not decoder.stopped:
-            await asyncio.sleep(0.005)
+        await asyncio.to_thread(decoder.told.wait, 30.0)
         decoder.hold.set()
         assert (await settling).text == "w0 w1"
         assert [final for _, final in decoder.calls] == [False, True]
