@@ -232,6 +232,14 @@ def test_a_graph_that_is_cut_off_or_of_another_format_is_told(folder: Path, tmp_
     _fails(_copy(folder, tmp_path, **{name: whole[: len(whole) // 2]}), EngineFailed, str(tmp_path))
 
 
+def test_a_front_end_in_two_files_is_looked_for_too(folder: Path, tmp_path: Path) -> None:
+    _copy(folder, tmp_path)
+    (tmp_path / "frontend.ort").rename(tmp_path / "frontend.model.ort")
+    _fails(tmp_path, EngineFailed, "frontend.weights.ort is missing")
+    (tmp_path / "frontend.weights.ort").write_bytes(b"")
+    assert moonshine.check("m", tmp_path) == (tmp_path, 4)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"total_lookahead": "x"}'])
 def test_broken_settings_are_told(folder: Path, tmp_path: Path, content: bytes) -> None:
     _fails(_copy(folder, tmp_path, streaming_config=content), EngineFailed, "streaming_config.json")

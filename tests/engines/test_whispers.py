@@ -319,6 +319,23 @@ def test_the_vocabulary_may_be_lines_of_text(models: dict[tuple[str, bool], Path
     _run(_create("faster-whisper", tmp_path), work)
 
 
+def test_a_model_that_cannot_tell_languages_apart_needs_one_given(
+    models: dict[tuple[str, bool], Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("ctranslate2", reason="the extra faster-whisper is not installed")
+    source = models["faster-whisper", False]
+    for name in ("config.json", "model.bin"):
+        (tmp_path / name).write_bytes((source / name).read_bytes())
+    tokens = [token or "nothing" for token in json.loads((source / "vocabulary.json").read_text())]
+    (tmp_path / "vocabulary.json").write_text(json.dumps(tokens))
+    _fails("faster-whisper", tmp_path, ConfigError, "languages apart")
+
+    async def work(recogniser: RedecodingRecogniser) -> None:
+        assert (await _said(recogniser, weights.tone(LOW, 1.0)))[1].text == "go yes now"
+
+    _run(_create("faster-whisper", tmp_path, language="de"), work)
+
+
 def test_word_times_follow_one_another_within_the_sound(models: dict[tuple[str, bool], Path]) -> None:
     pytest.importorskip("ctranslate2", reason="the extra faster-whisper is not installed")
 

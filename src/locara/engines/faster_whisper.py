@@ -30,7 +30,7 @@ from locara.engines.redecoding import Decoded, RedecodingRecogniser, Stopped
 from locara.engines.whisper_features import log_mel
 from locara.engines.whisper_options import WhisperOptions, model_missing
 from locara.engines.whisper_tokens import Vocabulary
-from locara.errors import EngineFailed, EngineMissing
+from locara.errors import ConfigError, EngineFailed, EngineMissing
 
 ENGINE = "faster-whisper"
 SIZES = (
@@ -118,10 +118,10 @@ def load(info: EngineInfo, settings: Settings) -> Whisper:
         )  # fmt: skip
     except Exception as error:
         raise _broken(info.model, folder / "model.bin", _first_line(error)) from error
-    if model.is_multilingual == vocabulary.english:
-        told = f"the model is {'' if model.is_multilingual else 'not '}multilingual, its vocabulary says otherwise"
-        raise _broken(info.model, folder, told)
     vocabulary.check_language(info.model, settings.common.language)
+    if not (settings.common.language or vocabulary.english or model.is_multilingual):
+        # The library goes by one empty token, which some converted models lack; then only detecting is impossible.
+        raise ConfigError(f"{info.model} cannot tell languages apart", hint='give its language, for example "de"')
     return Whisper(library, model, vocabulary, info, settings)
 
 

@@ -34,7 +34,9 @@ ENGINE = "moonshine"
 MODELS = ("moonshine-tiny-streaming", "moonshine-small-streaming", "moonshine-medium-streaming")
 
 _OPTIONS = ("engine", "path", "partials", "step", "share", "deadline")
-_GRAPHS = ("frontend.ort", "encoder.ort", "adapter.ort", "cross_kv.ort", "decoder_kv.ort")
+_GRAPHS = ("encoder.ort", "adapter.ort", "cross_kv.ort", "decoder_kv.ort")
+_FRONTENDS = (("frontend.ort",), ("frontend.model.ort", "frontend.weights.ort"))
+"""In one file, or in two as the models of August 2026 have it."""
 _SETTINGS = "streaming_config.json"
 _TOKENIZER = "tokenizer.bin"
 _ORT_MARK = b"ORTM"  # bytes 4 to 8 of every file in ONNX Runtime's own format
@@ -81,11 +83,12 @@ def check(model: str, path: Path | None) -> tuple[Path, int]:
         raise ModelMissing(f"stt: {model}: there is no folder {path}", stage="stt", model=model, hint=pull)
     if (path / "encoder_model.ort").is_file():
         raise _broken(model, path, "it holds a Moonshine that cannot stream; only the streaming models run here")
-    missing = [name for name in (*_GRAPHS, _SETTINGS, _TOKENIZER) if not (path / name).is_file()]
+    front = _FRONTENDS[(path / _FRONTENDS[1][0]).is_file()]
+    missing = [name for name in (*front, *_GRAPHS, _SETTINGS, _TOKENIZER) if not (path / name).is_file()]
     if missing:
         raise _broken(model, path, f"{', '.join(missing)} is missing")
     try:
-        for name in _GRAPHS:
+        for name in (front[0], *_GRAPHS):
             with (path / name).open("rb") as file:
                 if file.read(8)[4:] != _ORT_MARK:
                     raise _broken(model, path / name, "it is not in ONNX Runtime's format")
