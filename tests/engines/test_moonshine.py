@@ -21,6 +21,7 @@ from locara.audio import BLOCK, RATE, Samples, silence
 from locara.engines import moonshine, registry
 from locara.engines.contracts import Transcript
 from locara.errors import ConfigError, EngineFailed, ModelMissing
+from locara.testing import Conversation, Line, play
 
 LOW, HIGH = 200.0, 5000.0
 
@@ -171,6 +172,13 @@ def test_partial_texts_can_be_left_out(folder: Path, partials: str) -> None:
         assert transcript.text == "go yes now"
 
     _run(_create(folder, partials=partials), work)
+
+
+def test_a_whole_conversation_runs_with_it(engine: moonshine.Moonshine) -> None:
+    result = play(Conversation([Line(0.5, "where are you now please tell me")], replies=["Here I am."]), stt=engine)
+    assert [text.split()[0] for text in result.texts("final-transcript")] == ["go"]
+    assert [end.reason for end in result.turn_ends("assistant")] == ["finished"]
+    assert result.of("error") == []
 
 
 # --- what can be wrong ------------------------------------------------------------------------------------------------

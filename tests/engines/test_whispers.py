@@ -25,6 +25,7 @@ from locara.engines import faster_whisper, registry, whisper_cpp
 from locara.engines.contracts import Recogniser, Transcript
 from locara.engines.redecoding import RedecodingRecogniser, Stopped
 from locara.errors import ConfigError, EngineFailed, ModelMissing
+from locara.testing import Conversation, Line, play
 
 NEEDS = {"faster-whisper": "ctranslate2", "whisper-cpp": "_pywhispercpp"}
 CREATE = {"faster-whisper": faster_whisper.create, "whisper-cpp": whisper_cpp.create}
@@ -189,6 +190,15 @@ def test_a_decode_can_be_stopped_and_the_engine_lives_on(engine: str, models: di
         assert (await _said(recogniser, weights.tone(HIGH, 1.0)))[1].text == "go no now"
 
     _run(_create(engine, models[engine, True]), work)
+
+
+def test_a_whole_conversation_runs_with_it(engine: str, models: dict[tuple[str, bool], Path]) -> None:
+    lines = [Line(0.5, "where are you now please tell me"), Line(6.0, "and what time is it")]
+    result = play(Conversation(lines, replies=["Here I am.", "It is noon."]), stt=_create(engine, models[engine, True]))
+    assert len(result.texts("final-transcript")) == 2
+    assert all(text.startswith("go ") for text in result.texts("final-transcript"))
+    assert [end.reason for end in result.turn_ends("assistant")] == ["finished", "finished"]
+    assert result.of("error") == []
 
 
 # --- what can be wrong ------------------------------------------------------------------------------------------------
