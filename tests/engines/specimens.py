@@ -10,6 +10,7 @@ import wave
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,30 @@ def _tiny_model(folder: Path) -> Mapping[str, Any]:
     return {"path": str(tiny_model(folder / "tiny.gguf")), "threads": 1}
 
 
+def _whisper_folder(folder: Path) -> Mapping[str, Any]:
+    """A tiny Whisper as CTranslate2 has it. The weights say a known text whatever they hear."""
+    weights = import_module("whisper_weights")
+    return {"path": str(weights.write_ctranslate2(folder, *weights.saying())), "threads": 1}
+
+
+def _whisper_file(folder: Path) -> Mapping[str, Any]:
+    """The same as whisper.cpp has it."""
+    weights = import_module("whisper_weights")
+    return {"path": str(weights.write_ggml(folder / "ggml-tiny.en.bin", *weights.saying())), "threads": 1}
+
+
+def _moonshine_folder(folder: Path) -> Mapping[str, Any]:
+    """A tiny streaming Moonshine."""
+    return {"path": str(import_module("moonshine_weights").write(folder))}
+
+
 ENGINES: tuple[Engine, ...] = (
     Engine("silero", "vad", "silero"),
     Engine("prosody", "turn", "prosody"),
     Engine("pocketsphinx", "stt", "pocketsphinx"),
+    Engine("faster-whisper", "stt", "tiny weights", _whisper_folder, needs=("ctranslate2",), extra="faster-whisper"),
+    Engine("whisper-cpp", "stt", "tiny weights", _whisper_file, needs=("_pywhispercpp",), extra="whisper-cpp"),
+    Engine("moonshine", "stt", "tiny weights", _moonshine_folder, needs=("moonshine_voice", "onnx"), extra="moonshine"),
     Engine("espeak-ng", "tts", "espeak-ng"),
     Engine("espeak-ng-program", "tts", "espeak-ng-program", program="espeak-ng"),
     Engine("built-in", "llm", "built-in"),

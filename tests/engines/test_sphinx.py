@@ -23,6 +23,7 @@ from locara.audio import BLOCK, RATE, Samples, pcm16, silence
 from locara.engines import sphinx, sphinx_worker
 from locara.engines.contracts import Transcript
 from locara.engines.espeak import create as create_voice
+from locara.engines.quietness import is_nothing
 from locara.errors import ConfigError, EngineFailed
 
 _MEAN = "44.1,3.2,-1.5,5,-3,-2,-4,-2,0.5,-3,-2,-1,0.25"
@@ -185,11 +186,11 @@ def test_confidence_does_not_shrink_with_the_length_of_a_sentence() -> None:
 
 
 def test_quiet_is_judged_against_the_speech_before_it() -> None:
-    assert sphinx.is_nothing([], -20.0)
-    assert sphinx.is_nothing([-55.0] * 500, -20.0)
-    assert sphinx.is_nothing([-55.0] * 500 + [-10.0] * 2, -20.0)  # a click
-    assert not sphinx.is_nothing([-55.0] * 500 + [-30.0] * 5, -20.0)
-    assert not sphinx.is_nothing([-55.0] * 500, -40.0)
+    assert is_nothing([], -20.0)
+    assert is_nothing([-55.0] * 500, -20.0)
+    assert is_nothing([-55.0] * 500 + [-10.0] * 2, -20.0)  # a click
+    assert not is_nothing([-55.0] * 500 + [-30.0] * 5, -20.0)
+    assert not is_nothing([-55.0] * 500, -40.0)
 
 
 @given(st.floats(-60, 60), st.integers(1, 6000))

@@ -36,7 +36,7 @@ def create(model: str, options: Mapping[str, Any], *, why: str = "") -> Voice | 
     name, _, named = model.partition(":")
     if name not in MODELS:
         return None
-    option_values.check_names(NAME, options, _OPTIONS)
+    option_values.known(NAME, options, _OPTIONS)
     voice = options.get("voice", named)
     if not isinstance(voice, str) or len(voice) > _VOICE_LENGTH or voice.startswith("-") or "\0" in voice:
         raise ConfigError(f"{NAME}: voice is {voice!r}", hint="it must be the name of a voice, for example Samantha")
@@ -49,7 +49,7 @@ def create(model: str, options: Mapping[str, Any], *, why: str = "") -> Voice | 
     arguments = ["--rate", f"{rate:g}", "--pitch", f"{pitch:g}"]
     arguments += ["--voice", voice] if voice else []
     arguments += ["--language", language] if language else []
-    arguments += ["--personal"] if option_values.yes_or_no(NAME, options, "personal") else []
+    arguments += ["--personal"] if option_values.flag(NAME, options, "personal") else []
     command = apple_system.command(NAME, options, "avspeech", arguments, stage="tts", model=model)
     if "program" not in options:
         apple_system.need_mac(LEAST, stage="tts", model=model, instead=_INSTEAD)

@@ -31,7 +31,7 @@ def create(model: str, options: Mapping[str, Any]) -> Recogniser | None:
     """
     if model not in MODELS:
         return None
-    option_values.check_names(NAME, options, _OPTIONS)
+    option_values.known(NAME, options, _OPTIONS)
     language = option_values.language(NAME, options, "language", "en-US")
     deadline = option_values.number(NAME, options, "deadline", 10.0, 0.1, 600)
     command = apple_system.command(NAME, options, "sfspeech", ["--locale", language], stage="stt", model=model)

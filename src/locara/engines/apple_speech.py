@@ -31,12 +31,12 @@ def create(model: str, options: Mapping[str, Any], *, why: str = "") -> Recognis
     """
     if model not in MODELS:
         return None
-    option_values.check_names(NAME, options, _OPTIONS)
+    option_values.known(NAME, options, _OPTIONS)
     language = option_values.language(NAME, options, "language", "en-US")
     deadline = option_values.number(NAME, options, "deadline", 10.0, 0.1, 600)
     kind = "dictation" if model == "apple-dictation" else "transcriber"
     arguments = ["--model", kind, "--locale", language]
-    if option_values.yes_or_no(NAME, options, "install"):
+    if option_values.flag(NAME, options, "install"):
         arguments.append("--install")
     command = apple_system.command(NAME, options, "analyzer", arguments, stage="stt", model=model, sdk=LEAST[0])
     if "program" not in options:

@@ -126,11 +126,22 @@ class WakeWord(Engine, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TimedWord:
+    """A word, and where it lies: ``start`` and ``end`` in seconds from the first sample of the recognition."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was understood. ``confidence`` is 0 to 1 or None where the engine has none."""
+    """What was understood. ``confidence`` is 0 to 1 or None where the engine has none. ``words`` is empty where the engine
+    has no word times, or was not asked for them."""
 
     text: str
     confidence: float | None = None
+    words: tuple[TimedWord, ...] = ()
 
 
 class Recognition(Protocol):

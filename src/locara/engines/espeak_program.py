@@ -27,7 +27,7 @@ from typing import IO, Any, cast
 from locara.audio import from_pcm16
 from locara.engines.contracts import EngineInfo, Speech, Voice
 from locara.engines.lane import Lane
-from locara.engines.option_values import check_names, number
+from locara.engines.option_values import known, number
 from locara.engines.wav_header import wav_format
 from locara.errors import ConfigError, EngineFailed, EngineMissing
 
@@ -74,7 +74,7 @@ def create(model: str, options: Mapping[str, Any], *, why: str = "") -> Voice | 
     name, _, named = model.partition(":")
     if name not in MODELS:
         return None
-    check_names(NAME, options, _OPTIONS)
+    known(NAME, options, _OPTIONS)
     voice = options.get("voice", named or "en-us")
     if named and voice != named:
         raise ConfigError(f"two voices: {named!r} and {voice!r}", hint="name the voice once")

@@ -79,7 +79,8 @@ class Host:
     def settle(self, call: Call) -> Mapping[str, Any]:
         """Replies with the best transcript of everything pushed."""
         got = self._await(call, lambda: self._opened().settle())
-        return {"text": got.text, "confidence": got.confidence}
+        words = [[word.text, word.start, word.end] for word in got.words]
+        return {"text": got.text, "confidence": got.confidence, "words": words}
 
     def shut(self, call: Call) -> Mapping[str, Any]:
         """Ends the recognition."""

@@ -28,6 +28,7 @@ from locara.engines.contracts import (
     ReadsAhead,
     SpeaksLanguage,
     Speech,
+    TimedWord,
     Tool,
     ToolCall,
     Transcript,
@@ -202,7 +203,7 @@ class HostedRecognition:
         """The best transcript of everything pushed so far."""
         await self._begin()
         said = (await self._host.ask("settle")).header
-        return Transcript(str(said["text"]), said["confidence"])
+        return Transcript(str(said["text"]), said["confidence"], tuple(TimedWord(*word) for word in said["words"]))
 
     async def close(self) -> None:
         """Ends this recognition. Never raises."""

@@ -1,13 +1,16 @@
-"""Options as people write them, to values that an engine can use, or an error that says what would be right.
+"""The options that a person gives to an engine, checked: a wrong name or value is told at once, with what is right.
 
-What may live here: plain functions from a mapping of options to one value.
+What may live here: pure checks of single values. Each raises ``ConfigError`` that names the engine, the option and what it
+may be.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from locara.errors import ConfigError
@@ -16,36 +19,75 @@ _ALWAYS = ("engine", "path")
 """Options that every engine is given by whoever looks its model up in the catalog; systems' engines have no files."""
 
 
-def check_names(engine: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Raises ``ConfigError`` for an option that is not known."""
+def known(engine: str, options: Mapping[str, Any], names: Collection[str]) -> None:
+    """Raises for the first option that is not one of ``names``."""
     for name in options:
-        if name not in known and name not in _ALWAYS:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ConfigError(
-                f"{engine} has no option {name!r}",
-                hint=(f"did you mean {near[0]!r}? " if near else "") + f"it knows {', '.join(known)}",
-            )
+        if name not in names and name not in _ALWAYS:
+            near = difflib.get_close_matches(str(name), list(names), n=1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(f"{engine} has no option {name!r}", hint=f"{meant}It knows {', '.join(names)}")
 
 
-def number(engine: str, options: Mapping[str, Any], name: str, default: float, low: float, high: float) -> float:
-    """An option that is a number from ``low`` to ``high``. Raises ``ConfigError``."""
+def number(
+    engine: str, options: Mapping[str, Any], name: str, default: float, low: float, high: float, unit: str = ""
+) -> float:
+    """A number from ``low`` to ``high``."""
     value = options.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ConfigError(f"{engine}: {name} is {value!r}", hint=f"it must be a number from {low:g} to {high:g}")
+        raise ConfigError(
+            f"{engine}: {name} is {value!r}",
+            hint=f"it must be a number from {low:g} to {high:g}{' ' if unit else ''}{unit}",
+        )
     return float(value)
 
 
-def yes_or_no(engine: str, options: Mapping[str, Any], name: str) -> bool:
-    """An option that is true or false, by default false. Raises ``ConfigError``."""
-    value = options.get(name, False)
+def whole(engine: str, options: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:
+    """A whole number from ``low`` to ``high``."""
+    value = options.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ConfigError(f"{engine}: {name} is {value!r}", hint=f"it must be a whole number from {low} to {high}")
+    return value
+
+
+def flag(engine: str, options: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
+    """True or false."""
+    value = options.get(name, default)
     if not isinstance(value, bool):
         raise ConfigError(f"{engine}: {name} is {value!r}", hint="it must be true or false")
     return value
 
 
+def text(engine: str, options: Mapping[str, Any], name: str, default: str = "") -> str:
+    """Any text."""
+    value = options.get(name, default)
+    if not isinstance(value, str):
+        raise ConfigError(f"{engine}: {name} is {value!r}", hint="it must be text")
+    return value
+
+
+def one_of(engine: str, options: Mapping[str, Any], name: str, default: str, choices: Collection[str]) -> str:
+    """One of a few words."""
+    value = options.get(name, default)
+    if value not in choices:
+        near = difflib.get_close_matches(str(value), list(choices), n=1)
+        meant = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"{engine}: {name} is {value!r}", hint=f"{meant}It can be {', '.join(choices)}")
+    return str(value)
+
+
 def language(engine: str, options: Mapping[str, Any], name: str, default: str) -> str:
-    """An option that is a language's code, for example ``en-US``. Raises ``ConfigError``."""
+    """A language's code, for example ``en-US``."""
     value = options.get(name, default)
     if value == default or (isinstance(value, str) and re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", value)):
         return str(value).replace("_", "-")
     raise ConfigError(f"{engine}: {name} is {value!r}", hint="it must be a language's code, for example en-US or de-DE")
+
+
+def path(engine: str, options: Mapping[str, Any]) -> Path | None:
+    """The option ``path``: a file or a folder, None where it is not given."""
+    value = options.get("path")
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise ConfigError(f"{engine}: path is {value!r}", hint="it must name a file or a folder")
+    return Path(value).expanduser()

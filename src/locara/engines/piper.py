@@ -21,9 +21,10 @@ from locara.audio import Samples
 from locara.engines import onnx_header
 from locara.engines.contracts import EngineInfo, Speech, Voice
 from locara.engines.lane import Lane
+from locara.engines.option_values import known, number, text
+from locara.engines.option_values import path as folder_of
 from locara.engines.phonemes import sentences
 from locara.engines.piper_program import Program
-from locara.engines.sherpa_runtime import check_names, folder_of, number, text
 from locara.errors import ConfigError, EngineFailed, EngineMissing, ModelMissing
 
 MODELS = ("piper",)
@@ -68,17 +69,17 @@ def create(model: str, options: Mapping[str, Any]) -> Voice | None:
     us. Raises ``ConfigError``."""
     if model not in MODELS and options.get("engine") != "piper":
         return None
-    check_names("piper", options, _OPTIONS)
+    known("piper", options, _OPTIONS)
     voice = options.get("voice", "")
     return Piper(
         model or MODELS[0],
         Settings(
             path=folder_of("piper", options),
             program=_command(options.get("program")),
-            voice=str(voice) if type(voice) is int else text("piper", "voice", voice),
-            speed=number("piper", "speed", options.get("speed", 1.0), 0.25, 4.0),
-            language=text("piper", "language", options.get("language", "")),
-            deadline=number("piper", "deadline", options.get("deadline", 30.0), 0.1, 600.0),
+            voice=str(voice) if type(voice) is int else text("piper", options, "voice"),
+            speed=number("piper", options, "speed", 1.0, 0.25, 4.0),
+            language=text("piper", options, "language", ""),
+            deadline=number("piper", options, "deadline", 30.0, 0.1, 600.0),
         ),
     )
 

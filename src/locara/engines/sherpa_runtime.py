@@ -6,12 +6,11 @@ What may live here: what recognisers and voices of sherpa-onnx share. Which file
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ from locara.engines import onnx_header
 from locara.engines.onnx_header import Header, NotOnnx
 from locara.engines.onnx_runtime import QUIET
 from locara.engines.sherpa_files import WrongFiles
-from locara.errors import ConfigError, EngineFailed, EngineMissing, LocaraError, ModelMissing, StageError
+from locara.errors import EngineFailed, EngineMissing, LocaraError, ModelMissing, StageError
 
 T = TypeVar("T")
 
@@ -74,56 +73,6 @@ def quiet_threads(provider: str, threads: int) -> Iterator[str]:
         yield f"{provider}:{name}"
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-# --- options ----------------------------------------------------------------------------------------------------------
-
-
-def check_names(what: str, options: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuses an option that is not ``known``. Raises ``ConfigError`` with "did you mean"."""
-    for name in options:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            meant = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(f"{what} has no option {name!r}", hint=f"{meant}It knows {', '.join(sorted(known))}")
-
-
-def folder_of(what: str, options: Mapping[str, Any]) -> Path | None:
-    """The option ``path``. Raises ``ConfigError`` if it is no path."""
-    path = options.get("path")
-    if path is None:
-        return None
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise ConfigError(f"{what}: path={path!r} is no path", hint="name the folder with the model's files")
-    return Path(path).expanduser()
-
-
-def one_of(what: str, name: str, value: Any, known: Collection[str]) -> str:
-    """``value`` if it is one of ``known``. Raises ``ConfigError``."""
-    if value not in known:
-        raise ConfigError(f"{what}: {name} is {value!r}", hint=f"it must be one of {', '.join(known)}")
-    return str(value)
-
-
-def number(what: str, name: str, value: Any, low: float, high: float) -> float:
-    """``value`` if it is a number from ``low`` to ``high``. Raises ``ConfigError``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ConfigError(f"{what}: {name} is {value!r}", hint=f"it must be a number from {low:g} to {high:g}")
-    return float(value)
-
-
-def whole(what: str, name: str, value: Any, low: int, high: int) -> int:
-    """``value`` if it is a whole number from ``low`` to ``high``. Raises ``ConfigError``."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(f"{what}: {name} is {value!r}", hint=f"it must be a whole number from {low} to {high}")
-    return value
-
-
-def text(what: str, name: str, value: Any) -> str:
-    """``value`` if it is text. Raises ``ConfigError``."""
-    if not isinstance(value, str):
-        raise ConfigError(f"{what}: {name} is {value!r}", hint="it must be text")
-    return value
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from locara.audio import RATE, Samples
-from locara.engines import sherpa_files, sherpa_runtime
+from locara.engines import option_values, sherpa_files, sherpa_runtime
 from locara.engines.contracts import EngineInfo, Recogniser, Recognition, Transcript
 from locara.engines.lane import Lane
 from locara.engines.repeated import Pace, cut
@@ -70,22 +70,18 @@ def create(model: str, options: Mapping[str, Any]) -> Recogniser | None:
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:
-    sherpa_runtime.check_names(ENGINE, options, _OPTIONS)
+    option_values.known(ENGINE, options, _OPTIONS)
     partials = options.get("partials", True)
     if not isinstance(partials, bool):
         raise ConfigError(f"{ENGINE}: partials is {partials!r}", hint="it must be True or False")
     return Settings(
-        path=sherpa_runtime.folder_of(ENGINE, options),
-        language=sherpa_runtime.text(ENGINE, "language", options.get("language", "")).strip(),
-        threads=sherpa_runtime.whole(
-            ENGINE, "threads", options.get("threads", sherpa_runtime.default_threads()), 1, 64
-        ),
-        provider=sherpa_runtime.one_of(ENGINE, "provider", options.get("provider", "cpu"), sherpa_runtime.PROVIDERS),
-        precision=sherpa_runtime.one_of(
-            ENGINE, "precision", options.get("precision", "int8"), sherpa_runtime.PRECISIONS
-        ),
+        path=option_values.path(ENGINE, options),
+        language=option_values.text(ENGINE, options, "language", "").strip(),
+        threads=option_values.whole(ENGINE, options, "threads", sherpa_runtime.default_threads(), 1, 64),
+        provider=option_values.one_of(ENGINE, options, "provider", "cpu", sherpa_runtime.PROVIDERS),
+        precision=option_values.one_of(ENGINE, options, "precision", "int8", sherpa_runtime.PRECISIONS),
         partials=partials,
-        deadline=sherpa_runtime.number(ENGINE, "deadline", options.get("deadline", 60.0), 0.1, 3600.0),
+        deadline=option_values.number(ENGINE, options, "deadline", 60.0, 0.1, 3600.0),
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 
 from locara.audio import Samples
-from locara.engines import phonemes, sherpa_runtime, sherpa_voice_files
+from locara.engines import option_values, phonemes, sherpa_runtime, sherpa_voice_files
 from locara.engines.called_back import CalledBack
 from locara.engines.contracts import EngineInfo, Speech, Voice
 from locara.engines.lane import Lane
@@ -65,22 +65,18 @@ def create(model: str, options: Mapping[str, Any]) -> Voice | None:
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:
-    sherpa_runtime.check_names(ENGINE, options, _OPTIONS)
+    option_values.known(ENGINE, options, _OPTIONS)
     voice = options.get("voice", "")
     return Settings(
-        path=sherpa_runtime.folder_of(ENGINE, options),
-        voice=str(voice) if type(voice) is int else sherpa_runtime.text(ENGINE, "voice", voice),
-        speed=sherpa_runtime.number(ENGINE, "speed", options.get("speed", 1.0), 0.25, 4.0),
-        language=sherpa_runtime.text(ENGINE, "language", options.get("language", "")).strip().lower(),
-        threads=sherpa_runtime.whole(
-            ENGINE, "threads", options.get("threads", sherpa_runtime.default_threads()), 1, 64
-        ),
-        provider=sherpa_runtime.one_of(ENGINE, "provider", options.get("provider", "cpu"), sherpa_runtime.PROVIDERS),
-        precision=sherpa_runtime.one_of(
-            ENGINE, "precision", options.get("precision", "int8"), sherpa_runtime.PRECISIONS
-        ),
-        steps=sherpa_runtime.whole(ENGINE, "steps", options.get("steps", 5), 1, 100),
-        deadline=sherpa_runtime.number(ENGINE, "deadline", options.get("deadline", 60.0), 0.1, 3600.0),
+        path=option_values.path(ENGINE, options),
+        voice=str(voice) if type(voice) is int else option_values.text(ENGINE, options, "voice"),
+        speed=option_values.number(ENGINE, options, "speed", 1.0, 0.25, 4.0),
+        language=option_values.text(ENGINE, options, "language", "").strip().lower(),
+        threads=option_values.whole(ENGINE, options, "threads", sherpa_runtime.default_threads(), 1, 64),
+        provider=option_values.one_of(ENGINE, options, "provider", "cpu", sherpa_runtime.PROVIDERS),
+        precision=option_values.one_of(ENGINE, options, "precision", "int8", sherpa_runtime.PRECISIONS),
+        steps=option_values.whole(ENGINE, options, "steps", 5, 1, 100),
+        deadline=option_values.number(ENGINE, options, "deadline", 60.0, 0.1, 3600.0),
     )
 
 

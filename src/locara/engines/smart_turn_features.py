@@ -7,13 +7,11 @@ as Smart Turn's own ``inference.py`` calls it. Every number below is part of tha
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from locara.audio import RATE, Samples
+from locara.engines.whisper_features import HOP, WINDOW, compressed, mel_filters, power
 from locara.errors import AudioError
 
 SECONDS = 8
@@ -25,18 +23,8 @@ BANDS = 80
 FRAMES = 800
 """Frames of one input: one every 10 ms."""
 
-_WINDOW = 400
-"""Samples of one Fourier transform: 25 ms."""
-_HOP = 160
-"""Samples from one frame to the next: 10 ms."""
 _LEAST_VARIANCE = 1e-7
 """Keeps pure silence from being divided by nothing."""
-_LEAST_ENERGY = 1e-10
-"""What the logarithm starts from."""
-_RANGE = 8.0
-"""Powers of ten below the loudest point that are kept: the rest is raised to there."""
-_LINEAR_UP_TO = 1000.0
-"""Hertz up to which Slaney's mel scale is linear, 200/3 hertz a mel; from there on 27 mels multiply by 6.4."""
 
 
 def features(samples: Samples) -> npt.NDArray[np.float32]:
@@ -57,60 +45,11 @@ def features(samples: Samples) -> npt.NDArray[np.float32]:
     # In float32, and over the padding too: so does the reference.
     sound = (sound - sound.mean()) / np.sqrt(sound.var() + _LEAST_VARIANCE)
     alike = _padded_frames(LENGTH - last.size)
-    energies = _spectrum(sound, from_frame=alike) @ _mel_filters()
-    levels = np.log10(np.maximum(energies, _LEAST_ENERGY))
-    levels = np.concatenate([np.repeat(levels[:1], alike, axis=0), levels])
-    levels = np.maximum(levels, levels.max() - _RANGE)
-    return np.ascontiguousarray(((levels + 4.0) / 4.0).T, dtype=np.float32)
+    energies = power(sound, first=alike, last=FRAMES) @ mel_filters(BANDS)
+    return compressed(np.concatenate([np.repeat(energies[:1], alike, axis=0), energies]))
 
 
 def _padded_frames(padding: int) -> int:
     """How many frames are the same as the one after them, because they too see nothing but padding: a turn is mostly
     shorter than 8 s, and what is known already need not be computed."""
-    return max(0, (padding - _WINDOW // 2) // _HOP)
-
-
-def _spectrum(sound: Samples, from_frame: int) -> npt.NDArray[np.float64]:
-    """Power of each of the 201 frequencies in each frame, shape ``(800 - from_frame, 201)``. Frames are centred; both
-    ends mirror."""
-    padded = np.pad(sound.astype(np.float64), _WINDOW // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP][from_frame:FRAMES]
-    spectrum = np.fft.rfft(frames * _hann(), axis=1)
-    power: npt.NDArray[np.float64] = spectrum.real**2 + spectrum.imag**2
-    return power
-
-
-@functools.cache
-def _hann() -> npt.NDArray[np.float64]:
-    """The periodic Hann window."""
-    return _frozen(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_WINDOW) / _WINDOW))
-
-
-@functools.cache
-def _mel_filters() -> npt.NDArray[np.float64]:
-    """Triangles of equal area, evenly spaced in mel from 0 to 8 kHz, shape ``(201, 80)``."""
-    corners = _hertz(np.linspace(0.0, _mel(RATE / 2), BANDS + 2))
-    frequencies = np.linspace(0.0, RATE / 2, _WINDOW // 2 + 1)[:, None]
-    low, middle, high = corners[:-2], corners[1:-1], corners[2:]
-    rising = (frequencies - low) / (middle - low)
-    falling = (high - frequencies) / (high - middle)
-    return _frozen(np.maximum(0.0, np.minimum(rising, falling)) * 2.0 / (high - low))
-
-
-def _mel(hertz: float) -> float:
-    """Slaney's scale (Auditory Toolbox, 1998), above 1 kHz."""
-    return 3 * _LINEAR_UP_TO / 200 + 27 * float(np.log(hertz / _LINEAR_UP_TO) / np.log(6.4))
-
-
-def _hertz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Slaney's scale backwards, below and above 1 kHz."""
-    corner = 3 * _LINEAR_UP_TO / 200
-    above = _LINEAR_UP_TO * np.exp(np.log(6.4) / 27 * (mels - corner))
-    return np.where(mels < corner, mels * 200 / 3, above)
-
-
-def _frozen(array: Any) -> npt.NDArray[np.float64]:
-    """What is cached must not be changed by anybody."""
-    array.setflags(write=False)
-    done: npt.NDArray[np.float64] = array
-    return done
+    return max(0, (padding - WINDOW // 2) // HOP)

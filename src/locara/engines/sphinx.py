@@ -20,12 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from locara.audio import BLOCK, FLOOR_DBFS, RATE, Samples, dbfs, pcm16
 from locara.engines.child import Child, WorkerError
 from locara.engines.contracts import EngineInfo, Recogniser, Transcript
 from locara.engines.lane import Lane
+from locara.engines.quietness import is_nothing
 from locara.errors import ConfigError, EngineFailed, EngineMissing, LocaraError
 
 MODELS = ("pocketsphinx", "pocketsphinx-en-us")
@@ -36,9 +35,6 @@ _BACKLOG = 16_000 * 60  # samples that may wait; a decoder that is a minute behi
 _MARGIN = 1.0  # seconds that the lane waits longer than the child: then the child's own error is the one that is seen
 _OPTIONS = ("device", "remember", "deadline")
 _MEAN_SIZE = 13  # cepstra
-_QUIET_BELOW_LOUDEST = 30.0  # dB: breath and room, where the turn's speech is the loudest
-_QUIET_DBFS = -60.0
-_NEAR_NOTHING = 960  # samples, 60 ms, louder than that: no syllable is shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,9 +341,3 @@ class Listening:
 
     def _failed(self, why: str, *, hint: str) -> EngineFailed:
         return EngineFailed(f"stt: {self._engine.model}: {why}", stage="stt", model=self._engine.model, hint=hint)
-
-
-def is_nothing(levels: list[float], loudest: float) -> bool:
-    """Whether 20 ms blocks of these levels (dBFS) after a pause hold no speech, in a turn as loud as ``loudest``."""
-    floor = max(_QUIET_DBFS, loudest - _QUIET_BELOW_LOUDEST)
-    return int(np.count_nonzero(np.asarray(levels) > floor)) * BLOCK < _NEAR_NOTHING

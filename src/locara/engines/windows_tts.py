@@ -19,7 +19,7 @@ from locara.engines.child import Child, WorkerError
 from locara.engines.contracts import EngineInfo, Speech, Voice, WordMark
 from locara.engines.frames import Reply
 from locara.engines.lane import Lane
-from locara.engines.option_values import check_names, language, number
+from locara.engines.option_values import known, language, number
 from locara.engines.sidecar_voice import Positions, mark
 from locara.errors import ConfigError, EngineFailed, EngineMissing
 
@@ -54,7 +54,7 @@ def create(model: str, options: Mapping[str, Any], *, why: str = "") -> Voice | 
     name, _, named = model.partition(":")
     if name not in MODELS:
         return None
-    check_names(NAME, options, _OPTIONS)
+    known(NAME, options, _OPTIONS)
     voice = options.get("voice", named)
     if not isinstance(voice, str) or len(voice) > _VOICE_LENGTH:
         raise ConfigError(f"{NAME}: voice is {voice!r}", hint="it must be the name of a voice, for example Zira")
