@@ -114,6 +114,12 @@ def _on_start(view: View, _: on.Event) -> View:
     return replace(view, phase="listening")
 
 
+def _on_plan(view: View, event: on.PlanChanged) -> View:
+    """What speaks, hears or answers from now on."""
+    models = ", ".join(f"{stage} {event.plan[stage]['model']}" for stage in event.stages if stage in event.plan)
+    return with_lines(view, Line((("note   ", "warm"), (f"from now on: {models}", "plain"))))
+
+
 def _on_attention(view: View, event: on.AttentionChanged) -> View:
     return replace(view, waits_for=event.word if event.state == "waiting" else "")
 
@@ -223,6 +229,7 @@ def _on_end(view: View, _: on.Event) -> View:
 
 _CHANGES: dict[type[on.Event], Callable[[View, Any], View]] = {
     on.SessionStart: _on_start,
+    on.PlanChanged: _on_plan,
     on.AttentionChanged: _on_attention,
     on.UserIdle: _on_idle,
     on.SpeechStart: _on_voice,

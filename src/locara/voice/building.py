@@ -133,6 +133,7 @@ def session(
             deadlines=deadlines,
             end_with_input=end_with_input,
             history_characters=_history_characters(llm),
+            make=_engine,
         )
     )
 
