@@ -21,6 +21,7 @@ from locara.engines.contracts import (
     Voice,
 )
 from locara.errors import ConfigError, EngineMissing
+from locara.voice import choosing, naming
 from locara.voice import tools as tooling
 from locara.voice.attention_setting import Setting, understood
 from locara.voice.brain import Brain, Deadlines
@@ -71,13 +72,16 @@ def session(
     gain_control: bool = False,
     deadlines: Deadlines | None = None,
     end_with_input: bool = False,
+    language: str | None = None,
+    recommended: bool = False,
 ) -> Session:
     """A conversation, not started yet: use it with ``async with``.
 
     ``stt``, ``llm``, ``tts``, ``vad``, ``omni``: a model's name, ``{"model": name, ...}`` with options (``llm`` takes
     ``system``, ``url``, and ``history``, how many characters of the conversation it is given), or an engine object. What
-    is left out is what works from the installation alone; for ``llm``, a model server that already runs on this machine
-    comes first.
+    is left out is the best of what is on this machine and fits it, else what works from the installation alone; for
+    ``llm``, a model server that already runs comes first. ``recommended``: what is left out is the best that fits, and
+    ``ModelMissing`` says what to pull. ``language``: a code such as ``de``, for what is chosen so.
     ``turn_detection``: the end-of-turn model, ``"silence"`` for none (words and silence then decide alone).
     ``tools``: plain callables with type hints; one with side effects (the default) runs only for a turn that is decided.
     ``input``, ``output``: ``"default"``, a device's name or a part of it, the path of a WAV file, ``"push"`` (see
@@ -103,11 +107,18 @@ def session(
     deadlines = deadlines or Deadlines()
     attending = understood(attention, idle, idle_prompt)
     why: dict[str, str] = {"wake": attending.why}
+    chosen: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    if omni is None:
+        unnamed: dict[str, Stage] = {"stt": stt, "llm": llm, "tts": tts}
+        chosen, reasons = choosing.unnamed(unnamed, language=language, recommended=recommended)
+    stt, llm, tts = chosen.get("stt", stt), chosen.get("llm", llm), chosen.get("tts", tts)
     source, own_microphone = _source(input)
     if stt is None and omni is None and own_microphone:
         # The default recogniser remembers how this microphone sounds: its first words are then understood like later ones.
         stt = {"device": source.name}
     brain = _brain(stt, llm, tts, omni, tools, deadlines, why)
+    why.update(reasons)
     sink, own_speaker = _sink(output)
     return Session(
         Parts(
@@ -193,7 +204,7 @@ def _engine(kind: Kind, stage: Stage, why: dict[str, str]) -> Engine:
         return registry.create(kind, DEFAULTS[kind], {})
     if isinstance(stage, str):
         why[kind] = "asked for by name"
-        return registry.create(kind, stage, {})
+        return naming.named(kind, stage, {})
     if isinstance(stage, Mapping):
         options = dict(stage)
         model = options.pop("model", "")
@@ -204,7 +215,7 @@ def _engine(kind: Kind, stage: Stage, why: dict[str, str]) -> Engine:
         if not isinstance(model, str):
             raise ConfigError(f'{kind}={{"model": {model!r}}}: a model is named by a string', hint="see `plan`")
         why[kind] = "asked for by name" if model else "the default of this stage"
-        return registry.create(kind, model or DEFAULTS.get(kind, ""), options)
+        return naming.named(kind, model or DEFAULTS.get(kind, ""), options)
     if not hasattr(stage, "load") or not hasattr(stage, "info"):
         raise ConfigError(
             f"{kind}={stage!r} is no engine",
