@@ -99,3 +99,9 @@ class Offline(ModelError):
     """The network would be needed, and offline was asked for."""
 
     code = "offline"
+
+
+class PullStopped(ModelError):
+    """A pull was stopped from outside before it was done. What was fetched is kept."""
+
+    code = "pull-stopped"

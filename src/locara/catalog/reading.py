@@ -190,7 +190,7 @@ def _files(row: Row) -> typing.Iterator[tuple[str, str]]:
         if file.path.lower() in seen:
             yield f"two files lie at {file.path!r}", "give each a path of its own"
         seen.add(file.path.lower())
-        if not file.url and not row.hub:
+        if not file.url and not row.hub and not file.sha256:  # by its hash alone: what a person imported
             yield f"the file {file.path!r} comes from nowhere", "add url, or the row's hub"
         if file.strip and not file.unpack:
             yield f"strip at {file.path!r} without unpack", "strip drops leading folders of an archive"
