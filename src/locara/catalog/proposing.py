@@ -105,7 +105,7 @@ def propose(rows: Iterable[Row], facts: Facts, stages: Sequence[RowKind] = STAGE
     alternatives = {one.stage: one.model for one in chosen}
     passed_over = _passed_over(candidates, chosen, facts)
     better = _better_ones([*refused, *passed_over], rows, chosen, alternatives)
-    return Proposal(tuple(chosen), tuple(better), budget(facts.machine), tuple(_notes(chosen, facts, rows)))
+    return Proposal(tuple(chosen), tuple(better), budget(facts.machine), tuple(_notes(chosen, facts, rows, stages)))
 
 
 def _choice(row: Row, facts: Facts) -> Choice:
@@ -246,7 +246,10 @@ def _better_ones(
     )
 
 
-def _notes(chosen: Sequence[Choice], facts: Facts, rows: Sequence[Row]) -> Iterable[str]:
+def _notes(chosen: Sequence[Choice], facts: Facts, rows: Sequence[Row], stages: Sequence[str]) -> Iterable[str]:
+    for stage in stages:
+        if all(one.stage != stage for one in chosen):
+            yield f"{stage}: nothing that knows {facts.language} fits here"
     by_id = {(row.kind, row.id): row for row in rows}
     for one in chosen:
         row = by_id.get((one.stage, one.model))

@@ -35,7 +35,7 @@ def facts(
 
     store = default_store()
     here = machine or this_machine(store.home)
-    engines = {kind: naming.installed_engines(kind) for kind in STAGES}
+    engines: dict[str, frozenset[str]] = {kind: naming.installed_engines(kind) for kind in STAGES}
     if reach == "install":  # an engine of an extra that is not installed has no entry point of its own to look for
         engines = {kind: names | {row.engine for row in rows if row.extra} for kind, names in engines.items()}
     return Facts(
