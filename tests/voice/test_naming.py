@@ -11,7 +11,7 @@ import pytest
 import file_voice  # type: ignore[import-not-found]
 from locara.catalog import extras, index
 from locara.catalog.fitting import GB
-from locara.catalog.machine import Machine
+from locara.catalog.machine import Machine, this_machine
 from locara.errors import ConfigError, EngineMissing, LocaraError, ModelMissing
 from locara.voice import choosing, naming, session
 
@@ -98,7 +98,7 @@ def test_what_is_only_listed_says_what_would_run_it(catalog: Path) -> None:
 
 def test_what_runs_elsewhere_only_says_where(catalog: Path) -> None:
     catalog.write_text(file_voice.row() + '\n[model.needs]\nos = ["a-system"]\n'.replace("a-system", "windows"))
-    if naming.this_machine().os == "windows":
+    if this_machine().os == "windows":
         pytest.skip("this is Windows")
     with pytest.raises(EngineMissing, match="runs on windows only"):
         engine("tone-voice")
