@@ -75,7 +75,7 @@ def _enter(new: Iterable[Row], source: str, table: dict[str, Row], origin: dict[
     """Adds them. A name may have one meaning only: nothing is shadowed silently."""
     for row in new:
         for name in names(row):
-            if (other := table.get(name.lower())) is not None:
+            if (other := table.get(name.lower())) is not None and other is not row:
                 raise ConfigError(
                     f"catalog: {source}: the name {name!r} of model {row.id!r} is taken by model {other.id!r} of "
                     f"{origin[name.lower()]}",

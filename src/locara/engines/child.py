@@ -36,11 +36,12 @@ _INBOX = 64  # replies that wait to be taken; then the pipe fills, and the child
 
 
 class WorkerError(EngineFailed):
-    """The engine in the child raised; the child lives on. ``kind`` is the exception's class name."""
+    """The engine in the child raised; the child lives on. ``kind`` is the exception's class name, ``said`` its own words."""
 
-    def __init__(self, message: str, *, kind: str, stage: str, model: str = "", hint: str = "") -> None:
+    def __init__(self, message: str, *, kind: str, stage: str, model: str = "", hint: str = "", said: str = "") -> None:
         super().__init__(message, stage=stage, model=model, hint=hint)
         self.kind = kind
+        self.said = said
 
 
 @dataclass(slots=True)
@@ -168,7 +169,15 @@ class Child:
     back. ``lives`` counts the starts: who remembers it can tell that the process is another one by now.
     """
 
-    def __init__(self, module: str, *arguments: str, stage: str, model: str = "") -> None:
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        stage: str,
+        model: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._own_environment = dict(environment or {})
         self.module = module
         self.stage = stage
         self.model = model
@@ -202,7 +211,7 @@ class Child:
         command = [sys.executable, "-P", "-m", self.module, *self._arguments]
         call = _Call(0)
         try:
-            life = _Life(command, _environment())
+            life = _Life(command, {**_environment(), **self._own_environment})
         except OSError as error:
             raise self._failed(f"its process could not be started: {error}") from error
         self._life = life
@@ -308,6 +317,7 @@ class Child:
                 stage=self.stage,
                 model=self.model,
                 hint=str(reply.header.get("hint") or "the engine lives on; try again"),
+                said=str(reply.header.get("message")),
             )
         if kind == "cancelled":
             raise WorkerError(

@@ -51,6 +51,7 @@ def create(model: str, options: Mapping[str, Any]) -> Voice | None:
 
 
 def _settings(voice: str, options: Mapping[str, Any]) -> Settings:
+    options = {name: one for name, one in options.items() if name != "engine"}
     for name in options:
         if name not in _OPTIONS:
             raise ConfigError(f"espeak-ng has no option {name!r}", hint=f"it knows {', '.join(_OPTIONS)}")

@@ -121,13 +121,15 @@ Handler = Callable[[Call], Mapping[str, Any] | None]
 """Does one ``op``; what it returns are the fields of the last reply."""
 
 
-def serve(handlers: Mapping[str, Handler]) -> None:
+def serve(handlers: Mapping[str, Handler], on_cancel: Callable[[int], None] | None = None) -> None:
     """The child's main loop: calls handlers by ``op``, one after the other, until stdin ends (our parent has died).
 
     An exception becomes an error reply and the loop goes on; its ``hint`` attribute, if any, travels with it.
+    ``on_cancel`` is told the number of each call that is cancelled, on the reader's thread: for handlers that wait for
+    something and cannot look at ``Call.cancelled`` meanwhile.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    server = _Server(os.dup(0), os.dup(1))
+    server = _Server(os.dup(0), os.dup(1), on_cancel)
     # Whatever a library prints or reads must not get between the frames.
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -137,13 +139,14 @@ def serve(handlers: Mapping[str, Handler]) -> None:
 
 
 class _Server:
-    def __init__(self, source: int, sink: int) -> None:
+    def __init__(self, source: int, sink: int, on_cancel: Callable[[int], None] | None = None) -> None:
         if sys.platform == "win32":
             import msvcrt
 
             for fd in (source, sink):
                 msvcrt.setmode(fd, os.O_BINARY)
         self.cancelled: set[int] = set()
+        self._on_cancel = on_cancel
         self._source = source
         self._sink = sink
         self._calls: queue.Queue[Reply] = queue.Queue(_BACKLOG)
@@ -195,7 +198,9 @@ class _Server:
         try:
             while (frame := decode(lambda n: read_all(self._source, n))) is not None:
                 if frame.header.get("op") == "cancel":
-                    self.cancelled.add(int(frame.header["id"]))
+                    self.cancelled.add(number := int(frame.header["id"]))
+                    if self._on_cancel is not None:
+                        self._on_cancel(number)
                 else:
                     self._calls.put_nowait(frame)
         except (FrameError, OSError, ValueError, KeyError, queue.Full) as error:

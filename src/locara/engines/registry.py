@@ -2,19 +2,22 @@
 
 A plugin is a package with an entry point in the group ``locara.stt`` (or ``llm``, ``tts``, ``vad``, ``turn``, ``wake``,
 ``omni``) that names a function ``create(model: str, options: Mapping[str, Any])``: it returns an engine, or None if the
-model is not one of its own. ``create.models``, if it has it, lists the names for "did you mean".
+model is not one of its own. ``create.models``, if it has it, lists the names for "did you mean". Where the module says
+``PROCESS = "own"``, the engine runs in a child process (`locara.engines.hosting`) with ``ENVIRONMENT`` added to its
+environment.
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib
 import logging
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
 from locara.engines.contracts import Engine, Kind
-from locara.errors import EngineMissing
+from locara.errors import ConfigError, EngineMissing
 
 _log = logging.getLogger("locara")
 
@@ -54,20 +57,40 @@ def _load_all(kind: Kind) -> tuple[dict[str, Create], dict[str, EngineMissing]]:
 
 
 def create(kind: Kind, model: str, options: Mapping[str, Any]) -> Engine:
-    """The engine for ``model`` (an empty name: the engine's own default). Raises ``EngineMissing``."""
+    """The engine for ``model`` (an empty name: the engine's own default).
+
+    The option ``engine`` names it where several know the model. The option ``process`` is kept from it: ``"own"`` runs it
+    in a child process, ``"shared"`` here; without it, the engine's module says what is right (``PROCESS``). Raises
+    ``EngineMissing``, and ``ConfigError`` for options that cannot be.
+    """
     engines, broken = _load_all(kind)
     wanted = options.get("engine")
+    process, options = options.get("process"), {name: one for name, one in options.items() if name != "process"}
+    if process not in (None, "own", "shared"):
+        raise ConfigError(f"{_WORDS[kind]}: process={process!r} is not known", hint='use "own" or "shared"')
     for name, make in engines.items():
         if wanted is None or wanted == name:
             engine = make(model, options)
             if engine is not None:
-                return engine
+                return _placed(kind, model, options, engine, process, make)
     for name, missing in broken.items():
         if wanted in (None, name):
             raise missing  # perhaps it was the one
     if wanted is not None and wanted not in engines:
         raise _not_installed(kind, model, str(wanted), engines)
     raise _missing(kind, model, engines)
+
+
+def _placed(
+    kind: Kind, model: str, options: Mapping[str, Any], engine: Engine, process: object, make: Create
+) -> Engine:
+    """``engine`` as it is, or in a process of its own."""
+    module = importlib.import_module(make.__module__)
+    if (process or getattr(module, "PROCESS", "shared")) == "shared":
+        return engine
+    from locara.engines.hosting import hosted
+
+    return hosted(kind, model, options, engine, getattr(module, "ENVIRONMENT", {}))
 
 
 def models(kind: Kind) -> list[str]:
@@ -78,7 +101,7 @@ def models(kind: Kind) -> list[str]:
 def _names(engines: Mapping[str, Create]) -> list[str]:
     names: list[str] = []
     for name, make in engines.items():
-        module = __import__(make.__module__, fromlist=["MODELS"])
+        module = importlib.import_module(make.__module__)
         names += list(getattr(make, "models", getattr(module, "MODELS", (name,))))
     return names
 

@@ -38,7 +38,7 @@ def create(model: str, options: Mapping[str, Any]) -> LanguageModel | None:
     if model not in MODELS:
         return None
     for name in options:
-        if name not in OPTIONS:
+        if name not in (*OPTIONS, "engine"):
             raise ConfigError(
                 f"llm: the built-in responder has no option {name!r}",
                 hint=f"remove it, or choose a language model that has it; it knows {' and '.join(OPTIONS)}",

@@ -28,8 +28,8 @@ def create(model: str, options: Mapping[str, Any]) -> Detector | None:
     """The detector, or None when ``model`` is not one of `MODELS`. It has no options."""
     if model not in ("", *MODELS):
         return None
-    if options:
-        raise ConfigError(f"silero has no option {', '.join(map(repr, options))}", hint="leave its options out")
+    if unknown := set(options) - {"engine"}:
+        raise ConfigError(f"silero has no option {', '.join(map(repr, unknown))}", hint="leave its options out")
     return Silero()
 
 

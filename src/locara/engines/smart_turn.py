@@ -21,7 +21,8 @@ from locara.engines.contracts import EngineInfo, TurnDetector
 from locara.engines.lane import Lane
 from locara.errors import ConfigError, EngineFailed, EngineMissing
 
-MODELS = ("smart-turn",)
+MODELS = ("smart-turn", "smart-turn-v3.2")
+"""The second is what the catalog calls it."""
 REPOSITORY = "pipecat-ai/smart-turn-v3"
 FILE = "smart-turn-v3.2-cpu.onnx"
 """The newest file for processors: int8, 8.7 MB. The other one, ``-gpu``, is float32, 32 MB, and runs here too."""

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from locara.audio import BLOCK, FLOOR_DBFS, Samples, dbfs, pcm16
+from locara.audio import BLOCK, FLOOR_DBFS, RATE, Samples, dbfs, pcm16
 from locara.engines.child import Child, WorkerError
 from locara.engines.contracts import EngineInfo, Recogniser, Transcript
 from locara.engines.lane import Lane
@@ -55,6 +55,7 @@ def create(model: str, options: Mapping[str, Any]) -> Recogniser | None:
     """The recogniser, or None when ``model`` is none of `MODELS`. Raises ``ConfigError`` for options it does not know."""
     if model not in ("", *MODELS):
         return None
+    options = {name: one for name, one in options.items() if name != "engine"}
     for name in options:
         if name not in _OPTIONS:
             raise ConfigError(f"pocketsphinx has no option {name!r}", hint=f"it knows {', '.join(_OPTIONS)}")
@@ -243,7 +244,7 @@ class Listening:
         heard, self._since = self._since, []
         try:
             # Not cancelled in the child when nobody waits any longer: it has the sound, and the next call its words.
-            deadline = self._engine.settings.deadline * 2 + _MARGIN
+            deadline = self._deadline(self._size) + self._engine.settings.deadline + _MARGIN
             self._settled = await self._engine.lane.run(self._settle, deadline=deadline)
         except BaseException:
             self._since = heard + self._since
@@ -296,19 +297,25 @@ class Listening:
         return text
 
     async def _fly(self) -> str:
-        deadline = self._engine.settings.deadline
-        return await self._engine.lane.run(self._push, deadline=deadline * 2 + _MARGIN)
+        deadline = self._deadline(self._size) + self._engine.settings.deadline
+        return await self._engine.lane.run(self._push, deadline=deadline + _MARGIN)
+
+    def _deadline(self, samples: int) -> float:
+        """Seconds for an answer about so many new samples: sound that was not given as it was spoken takes as long again."""
+        return self._engine.settings.deadline + samples / RATE
 
     # On the lane's thread:
 
     def _push(self) -> str:
         self._begin()
-        reply = self._engine.child.request("push", self._take(), deadline=self._engine.settings.deadline)
+        sound = self._take()
+        reply = self._engine.child.request("push", sound, deadline=self._deadline(len(sound) // 2))
         return str(reply.header["text"])
 
     def _settle(self) -> Transcript:
         self._begin()
-        reply = self._engine.child.request("settle", self._take(), deadline=self._engine.settings.deadline)
+        sound = self._take()
+        reply = self._engine.child.request("settle", sound, deadline=self._deadline(len(sound) // 2))
         self._mean = reply.header["cmn"]
         sure = reply.header["confidence"]
         return Transcript(str(reply.header["text"]), None if sure is None else float(sure))
