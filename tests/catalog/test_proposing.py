@@ -87,6 +87,8 @@ def test_a_licence_that_wants_agreement_is_never_proposed(flag: str) -> None:
         (SMALL, Facts(replace(LAPTOP, disk_free=550 * MB)), "needs 100 MB of disk and 500 MB to spare, 550 MB free"),
         (SMALL, Facts(LAPTOP, engines={"stt": frozenset({"pocketsphinx"})}), "the engine sherpa-onnx is not installed"),
         (SMALL, Facts(LAPTOP, speeds={"small-stt": Speed(0.9)}), "measured here: 0.90 s of work"),
+        (replace(SMALL, licence="LicenseRef-unchecked"), Facts(LAPTOP), "nobody has looked up its licence"),
+        (replace(SMALL, engine="openai-compatible"), Facts(LAPTOP), "found by itself"),
         (replace(SMALL, params=600_000_000), Facts(replace(LAPTOP, cores=2)), "want about 4 cores, 2 may be used"),
         (replace(SMALL, memory=None, files=(ModelFile("a"),)), Facts(LAPTOP), "how much memory it takes is not known"),
     ],

@@ -45,8 +45,18 @@ LLM_BYTES_ON_CPU, LLM_BYTES_ON_METAL = 3 * GB, 8 * GB
 """Not measured yet: weights that can be read `LLM_TOKENS_A_SECOND` times a second. Every token reads all weights; memory
 of a PC with two channels gives about 25 GB/s, Apple silicon from 68 GB/s on."""
 
+LLM_PARAMS_A_CORE = 1e9
+"""And parameters that one core carries at that pace without an accelerator: a token takes two operations for each, and a
+core does some 20 G of them a second on weights of four bits."""
+
 UNASKED = frozenset({"non-commercial", "gated", "framework-bound", "non-compete"})
 """Licence flags of models that are never proposed, only taken when somebody names them."""
+
+UNCHECKED = "LicenseRef-unchecked"
+"""The licence of a row for which none was looked up."""
+
+SERVED = "openai-compatible"
+"""The engine of models that a server runs: without that server there is nothing to propose."""
 
 Reach = Literal["ready", "download", "install"]
 """How far a proposal may go: what is ``ready`` (on disk, its engine installed), what only needs a ``download``, or what
@@ -172,8 +182,11 @@ def why_too_slow(row: Row, facts: Facts) -> str:
         size = size_of(row)
         metal = any(one.kind == "metal" for one in facts.machine.accelerators)
         most = LLM_BYTES_ON_METAL if metal else LLM_BYTES_ON_CPU
-        return f"{words(size)} of weights are too much to read for each token here" if size and size > most else ""
-    limit = {"stt": STT_PARAMS_A_CORE, "tts": TTS_PARAMS_A_CORE}.get(row.kind)
+        if size and size > most:
+            return f"{words(size)} of weights are too much to read for each token here"
+        if metal:
+            return ""
+    limit = {"stt": STT_PARAMS_A_CORE, "tts": TTS_PARAMS_A_CORE, "llm": LLM_PARAMS_A_CORE}.get(row.kind)
     if limit is None or row.params is None or row.params <= limit * cores:
         return ""
     wanted = -(-row.params // int(limit))
@@ -193,14 +206,22 @@ def why_out_of_reach(row: Row, facts: Facts) -> str:
     """Why it cannot be had without somebody doing or deciding something; empty where it can."""
     if row.status == "listed":
         return "no engine runs it yet"
-    flags = sorted(UNASKED.intersection(row.flags))
-    if flags:
-        return f"its licence is {' and '.join(flags)}: it is only taken when you name it"
+    if why := _why_to_be_named(row):
+        return f"{why}: it is only taken when you name it"
     if facts.engines is not None and row.engine not in facts.engines.get(row.kind, frozenset()):
         return f"the engine {row.engine or '(none)'} is not installed"
     if row.extra and row.extra not in facts.extras and facts.reach != "install":
         return f'needs pip install "locara[{row.extra}]"'
     return "" if row.bundled or row.id in facts.on_disk else _why_not_fetched(row, facts)
+
+
+def _why_to_be_named(row: Row) -> str:
+    flags = sorted(UNASKED.intersection(row.flags))
+    if flags:
+        return f"its licence is {' and '.join(flags)}"
+    if row.licence == UNCHECKED:
+        return "nobody has looked up its licence"
+    return "it is a server's, and one that runs here is found by itself" if row.engine == SERVED else ""
 
 
 def _why_not_fetched(row: Row, facts: Facts) -> str:

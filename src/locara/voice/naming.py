@@ -53,11 +53,12 @@ def named(kind: Kind, model: str, options: Mapping[str, Any]) -> Engine:
     if row.bundled:
         return _bundled(row, model, own)
     given: dict[str, Any] = {"engine": row.engine, **row.options}
+    name = str(given.pop("model", row.id))
     if "path" not in own and row.files:
         given["path"] = _folder(row)
     if not options.get(ANYWAY) and "url" not in own:
         _demand_room(row, this_machine())
-    return registry.create(kind, row.id, {**given, **own})
+    return registry.create(kind, name, {**given, **own})
 
 
 def installed_engines(kind: str) -> frozenset[str]:
@@ -89,7 +90,11 @@ def _bundled(row: Row, model: str, own: Mapping[str, Any]) -> Engine:
     called = next((one for one in (model, row.id, *row.aliases) if one in names), None)
     if called is not None:
         return registry.create(row.kind, called, own)
-    return registry.create(row.kind, row.id, {"engine": row.engine, **row.options, **own})
+    given: dict[str, Any] = {"engine": row.engine, **row.options}
+    called = str(given.pop("model", row.id))  # a server's row names a model of that server,
+    if called == "auto":
+        called = str(given.pop("url", row.id))  # or leaves it to the server: then its address is all there is
+    return registry.create(row.kind, called, {**given, **own})
 
 
 def _demand_runnable(row: Row, own: Mapping[str, Any]) -> None:
