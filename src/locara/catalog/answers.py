@@ -78,7 +78,7 @@ def judge(status: int, headers: Mapping[str, str], asked: Asked, now: float) -> 
     if status == 416:
         found = _UNSATISFIED.fullmatch(headers.get("content-range", "").strip())
         if asked.offset and found and int(found[1]) == asked.offset:
-            return Complete()
+            return _wrong_size(asked.offset, asked) or Complete()
         if asked.offset:
             return Passing("the server has nothing behind the part that is here (416)", 0.0, afresh=True)
         return Refused("the server refuses to send any of it (416)", status)

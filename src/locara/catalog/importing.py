@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from locara.catalog import index, pickled, places, reading, space, writing
-from locara.catalog.downloading import Part
 from locara.catalog.locking import Lock
+from locara.catalog.parts import Part
 from locara.catalog.pulling import Progress, refuse_name
 from locara.catalog.row import ModelFile, Row, RowKind
 from locara.catalog.staging import Stage, hashed

@@ -56,7 +56,7 @@ def prune(store: Store, leftover: Leftover) -> int:
             return leftover.size
         return store.remove(leftover.path)
     finally:
-        lock.give_back(remove=alone)
+        lock.give_back(remove=True)
 
 
 def _models(store: Store, find: Callable[[str], Row | None]) -> Iterator[Leftover]:

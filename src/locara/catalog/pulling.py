@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from locara.catalog import file_names, hub, manifest, pickled, reusing, space
-from locara.catalog.downloading import Download, Part, Patience, Told, Wanted
+from locara.catalog.downloading import Download
 from locara.catalog.locking import Lock
+from locara.catalog.parts import Part, Patience, Told, Wanted
 from locara.catalog.row import ModelFile, Row
 from locara.catalog.staging import Stage
 from locara.catalog.store import Store

@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from locara.catalog import downloading, manifest, unpacking
+from locara.catalog import manifest, unpacking
 from locara.catalog.connecting import bare
-from locara.catalog.downloading import Part, Wanted
 from locara.catalog.file_names import Taken
 from locara.catalog.manifest import Fetched, Lying, Manifest
+from locara.catalog.parts import Part, Wanted, note_of, read_note, write_note
 from locara.catalog.row import Row
 from locara.catalog.store import Store, discard
 from locara.errors import ModelError
@@ -62,7 +62,7 @@ class Stage:
 
     def revision(self, number: int) -> str:
         """The hub's revision that the part is of, as the hub said it."""
-        return downloading.read_note(self.part(number)).revision
+        return read_note(self.part(number)).revision
 
     def note_whole(self, number: int, wanted: Wanted) -> None:
         """Notes that the part, taken from elsewhere, is the whole file."""
@@ -70,11 +70,11 @@ class Stage:
         url = bare(wanted.origin or wanted.url)
         sha256 = wanted.sha256.lower()
         note = Part(url=url, wanted=wanted.sha256, total=part.stat().st_size, sha256=sha256)
-        downloading.write_note(part, note)
+        write_note(part, note)
 
     def drop(self, number: int) -> None:
         """Deletes a part."""
-        for one in (self.part(number), downloading.note_of(self.part(number))):
+        for one in (self.part(number), note_of(self.part(number))):
             one.unlink(missing_ok=True)
 
     def close(self) -> None:
