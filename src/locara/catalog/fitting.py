@@ -172,17 +172,19 @@ def why_too_large(row: Row, machine: Machine, used: int = 0) -> str:
 
 def why_too_slow(row: Row, facts: Facts) -> str:
     """Why it would be too slow here: by what was measured, else by rules of thumb; empty where it would not."""
+    if row.bundled:
+        return ""  # there is nothing smaller to take instead
     speed = facts.speeds.get(row.id)
     if speed is not None:
         return _measured_too_slow(row.kind, speed)
-    if row.bundled or any(one.kind == "cuda" for one in facts.machine.accelerators):
-        return ""
-    cores = facts.machine.cores
+    kinds = {one.kind for one in facts.machine.accelerators}
+    return "" if "cuda" in kinds else _probably_too_slow(row, facts.machine.cores, metal="metal" in kinds)
+
+
+def _probably_too_slow(row: Row, cores: int, *, metal: bool) -> str:
     if row.kind == "llm":
         size = size_of(row)
-        metal = any(one.kind == "metal" for one in facts.machine.accelerators)
-        most = LLM_BYTES_ON_METAL if metal else LLM_BYTES_ON_CPU
-        if size and size > most:
+        if size and size > (LLM_BYTES_ON_METAL if metal else LLM_BYTES_ON_CPU):
             return f"{words(size)} of weights are too much to read for each token here"
         if metal:
             return ""
