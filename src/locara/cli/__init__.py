@@ -17,6 +17,7 @@ from locara.errors import LocaraError
 COMMANDS = {
     "talk": "talk with your computer: with a microphone, or with a recording",
     "devices": "the microphones and speakers of this machine",
+    "doctor": "check everything that a first conversation needs, with fixes",
     "models": "which models there are, and which are on this machine",
 }
 """Subcommand -> what it does. Its file is ``locara.cli.<name>``, with ``arguments(parser)`` and ``run(options)``."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from locara.cli import offering
 from locara.cli.offering import Offer
+from locara.cli.threads import in_thread
 
 if TYPE_CHECKING:
     from locara.catalog.pulling import Progress
@@ -30,10 +31,6 @@ GREETING = "Hello. Just talk to me: ask for the time, a sum, or a timer."
 
 SILENCED = "LOCARA_NO_OFFER"
 """Set to 1, nothing is ever offered."""
-
-LEAVE_SECONDS = 5.0
-"""At the end, a download is told to stop and waited for so long. It stops at the next block it reads, and keeps its part;
-the thread is a daemon, so one that hangs in the network does not keep the program."""
 
 _PAINT_SECONDS = 0.25
 _SPEED_SECONDS = 5.0
@@ -82,7 +79,7 @@ class FirstRun:
 
     async def _run(self) -> None:
         open_ones = open_stages(self._options, self._session.plan)
-        offer, rows = await _in_thread(lambda: find(open_ones, self._options.language), "locara-offer")
+        offer, rows = await in_thread(lambda: find(open_ones, self._options.language), "locara-offer")
         if offer is None or (not self._options.yes and offer.key in offering.declined(self._cache)):
             return
         for line in offering.lines(offer):
@@ -130,7 +127,7 @@ class FirstRun:
             work = lambda row=row, teller=teller: pull(  # noqa: E731
                 row, store, agreed=True, progress=teller.tell, stop=self._stop
             )
-            await _in_thread(work, "locara-pull", self._stop)
+            await in_thread(work, "locara-pull", self._stop)
 
     def _progress(self, line: str) -> None:
         self._show(progress=line)
@@ -211,36 +208,3 @@ def first_run(session: Any, screen: Any, options: argparse.Namespace, *, live: b
     if not may_offer(options, terminal=at_a_terminal(), live=live, environment=os.environ):
         return None
     return FirstRun(session, screen, options, cache_folder())
-
-
-async def _in_thread(work: Callable[[], Any], name: str, stop: threading.Event | None = None) -> Any:
-    """What ``work`` returns or raises, computed in a daemon thread: unlike ``asyncio.to_thread``, one that hangs does not
-    keep the program from ending. When cancelled, ``stop`` is set and the thread is waited for, a while."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
-
-    def tell(result: Any, error: BaseException | None) -> None:
-        if not done.done():
-            done.set_result(result) if error is None else done.set_exception(error)
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except Exception as raised:  # handed over to whoever waits
-            error = raised
-        try:
-            loop.call_soon_threadsafe(tell, result, error)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            return
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    try:
-        return await asyncio.shield(done)
-    except asyncio.CancelledError:
-        if stop is not None:
-            stop.set()
-            await asyncio.wait([done], timeout=LEAVE_SECONDS)
-        if done.done() and not done.cancelled():
-            done.exception()  # seen: a stopped download is no news
-        raise
