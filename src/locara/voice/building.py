@@ -21,7 +21,6 @@ from locara.engines.contracts import (
     Voice,
 )
 from locara.errors import ConfigError, EngineMissing
-from locara.voice import choosing, naming
 from locara.voice import tools as tooling
 from locara.voice.attention_setting import Setting, understood
 from locara.voice.brain import Brain, Deadlines
@@ -110,6 +109,8 @@ def session(
     chosen: dict[str, Any] = {}
     reasons: dict[str, str] = {}
     if omni is None:
+        from locara.voice import choosing
+
         unnamed: dict[str, Stage] = {"stt": stt, "llm": llm, "tts": tts}
         chosen, reasons = choosing.unnamed(unnamed, language=language, recommended=recommended)
     stt, llm, tts = chosen.get("stt", stt), chosen.get("llm", llm), chosen.get("tts", tts)
@@ -199,6 +200,8 @@ def _turn_detector(stage: Stage, why: dict[str, str]) -> TurnDetector | None:
 
 
 def _engine(kind: Kind, stage: Stage, why: dict[str, str]) -> Engine:
+    from locara.voice import naming
+
     if stage is None:
         why[kind] = "works offline from the installation alone" if kind != "llm" else ""
         return registry.create(kind, DEFAULTS[kind], {})
