@@ -19,6 +19,7 @@ from locara.errors import ModelError
 from .hostile import Hostile, Served
 from .made import BODY, HASTY, environment, row, sha, store
 
+TOKEN = "hf_mine"  # noqa: S105 - made up
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -33,8 +34,8 @@ def hub_row(**more: Any) -> Row:
     return row(*files, **{"hub": "owner/name", "revision": REVISION, **more})
 
 
-def pulled(one: Row, tmp_path: Path, server: Hostile, *, agreed: bool = False, **env: str) -> Path:
-    variables = environment(tmp_path, HF_ENDPOINT=server.url, **env)
+def pulled(one: Row, tmp_path: Path, server: Hostile, *, agreed: bool = False, token: str = "") -> Path:
+    variables = environment(tmp_path, HF_ENDPOINT=server.url, **({"HF_TOKEN": token} if token else {}))
     return pull(one, store(tmp_path, variables), agreed=agreed, environment=variables, patience=HASTY)
 
 
@@ -55,7 +56,7 @@ def test_a_file_is_asked_for_at_the_rows_revision_of_the_mirror(server: Hostile,
     server.serve[path] = Served(BODY)
     one = hub_row(files=(ModelFile("onnx/a b.onnx", sha256=sha(BODY), size=len(BODY)),))
 
-    folder = pulled(one, tmp_path, server, **{"HF_TOKEN": "hf_secret"})
+    folder = pulled(one, tmp_path, server, token=TOKEN)
 
     assert (folder / "onnx" / "a b.onnx").read_bytes() == BODY
     assert "authorization" not in server.seen[0].headers  # nobody asked for it
@@ -107,20 +108,20 @@ def test_the_token_goes_to_the_hub_and_never_to_another_host(server: Hostile, tm
     server.serve[path] = Served(b"", redirect=f"{server.other_url}/cdn/file?signature=1")
     server.serve["/cdn/file?signature=1"] = Served(BODY)
 
-    pulled(hub_row(flags=("gated",)), tmp_path, server, **{"HF_TOKEN": "hf_secret"})
+    pulled(hub_row(flags=("gated",)), tmp_path, server, token=TOKEN)
 
     assert [(seen.path, seen.headers.get("authorization")) for seen in server.seen] == [
-        (path, "Bearer hf_secret"),
+        (path, f"Bearer {TOKEN}"),
         ("/cdn/file?signature=1", None),
     ]
 
 
 def test_a_file_from_elsewhere_never_gets_the_token(server: Hostile, tmp_path: Path) -> None:
-    server.serve["/m"] = Served(BODY, wants="hf_secret")
+    server.serve["/m"] = Served(BODY, wants=TOKEN)
     one = row(ModelFile("m.onnx", url=f"{server.other_url}/m", sha256=sha(BODY)), flags=("gated",))
 
     with pytest.raises(ModelError, match="answered 401"):
-        pulled(one, tmp_path, server, **{"HF_TOKEN": "hf_secret"})
+        pulled(one, tmp_path, server, token=TOKEN)
 
     assert "authorization" not in server.seen[0].headers
 
@@ -139,16 +140,16 @@ def test_a_token_without_access_is_explained_and_not_shown(server: Hostile, tmp_
     server.serve[f"/owner/name/resolve/{REVISION}/model.onnx"] = Served(BODY, wants="hf_good")
 
     with pytest.raises(ModelError, match=r"your token has no access to it \(403\)") as caught:
-        pulled(hub_row(flags=("gated",)), tmp_path, server, **{"HF_TOKEN": "hf_other"})
+        pulled(hub_row(flags=("gated",)), tmp_path, server, token=TOKEN)
 
-    assert "hf_other" not in caught.value.explain()
+    assert TOKEN not in caught.value.explain()
 
 
 def test_a_token_that_the_hub_does_not_take_is_explained(server: Hostile, tmp_path: Path) -> None:
     server.serve[f"/owner/name/resolve/{REVISION}/model.onnx"] = Served(b"", status=401)
 
     with pytest.raises(ModelError, match="wrong or has expired"):
-        pulled(hub_row(), tmp_path, server, **{"HF_TOKEN": "hf_old"})
+        pulled(hub_row(), tmp_path, server, token=TOKEN)
 
 
 def test_a_row_that_became_gated_is_asked_again_with_the_token_that_is_here(server: Hostile, tmp_path: Path) -> None:

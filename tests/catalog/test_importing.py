@@ -58,6 +58,53 @@ def test_an_archive_is_imported_as_it_would_be_pulled(tmp_path: Path) -> None:
     assert (importing.import_files(one, [tmp_path / "a.tar.gz"], store(tmp_path)) / "model.onnx").read_bytes() == BODY
 
 
+def test_a_folder_that_another_machine_published_is_carried_here(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as archive:
+        info = tarfile.TarInfo("top/sub/model.onnx")
+        info.size = len(BODY)
+        archive.addfile(info, io.BytesIO(BODY))
+    (tmp_path / "a.tar.gz").write_bytes(made.getvalue())
+    one = row(file(URL, made.getvalue(), "a.tar.gz", unpack="tar.gz", strip=1))
+    there = importing.import_files(one, [tmp_path / "a.tar.gz"], store(tmp_path))
+    here = store(tmp_path / "here")
+
+    assert importing.import_files(one, [there], here) == here.present(one)
+
+    (there / "sub" / "model.onnx").write_bytes(BODY[::-1])
+    with pytest.raises(ModelError, match="has changed since"):
+        importing.import_files(one, [there], store(tmp_path / "third"))
+    assert store(tmp_path / "third").installed() == ()
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/evil", "a.pkl", "locara-model.json"])
+def test_a_carried_manifest_cannot_name_files_elsewhere(tmp_path: Path, name: str) -> None:
+    (tmp_path / "x").write_bytes(BODY)
+    one = row(file(URL))
+    there = importing.import_files(one, [tmp_path / "x"], store(tmp_path))
+    beside = there / manifest.NAME
+    text = beside.read_text()
+    beside.write_text(text[: text.index('"files"')] + text[text.index('"files"') :].replace("model.onnx", name))
+
+    with pytest.raises(ModelError, match=r"in locara-model\.json"):
+        importing.import_files(one, [there], store(tmp_path / "here"))
+
+    assert not list(tmp_path.rglob("evil*"))
+
+
+def test_an_import_leaves_the_parts_of_a_pull_alone(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(BODY[::-1])
+    one = row(file(URL))
+    half = store(tmp_path).parts(one) / "000-model.onnx.part"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(BODY[:1000])
+
+    with pytest.raises(ModelError):
+        importing.import_files(one, [tmp_path / "x"], store(tmp_path))
+
+    assert half.read_bytes() == BODY[:1000]
+
+
 def test_a_wrong_file_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     wrong = tmp_path / "model.onnx"
     for body, why in ((BODY[::-1], "its sha256 is"), (BODY[:-1], "it has 299999 bytes, the catalog says 300000")):

@@ -548,6 +548,34 @@ def test_an_archive_is_unpacked_into_the_models_folder(server: Hostile, tmp_path
     assert store(tmp_path).present(one) == folder
 
 
+def test_stopping_while_it_unpacks_keeps_the_archive(server: Hostile, tmp_path: Path) -> None:
+    import io
+    import tarfile
+
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        info = tarfile.TarInfo("model.onnx")
+        info.size = len(BODY)
+        archive.addfile(info, io.BytesIO(BODY))
+    server.serve["/a"] = Served(made.getvalue())
+    one = row(file(f"{server.url}/a", made.getvalue(), "a.tar", unpack="tar"))
+    stop = threading.Event()
+
+    def heard(progress: Progress) -> None:
+        if progress.stage == "unpacking":
+            stop.set()
+
+    env = environment(tmp_path)
+    with pytest.raises(PullStopped):
+        # The first telling of this stage sets it, the second block of the file notices.
+        pull(one, store(tmp_path), environment=env, stop=stop, progress=heard, patience=HASTY)
+
+    assert part(tmp_path).stat().st_size == len(made.getvalue())
+    assert not list((tmp_path / "models" / ".parts").rglob("tree"))
+    assert (pulled(one, tmp_path) / "model.onnx").read_bytes() == BODY
+    assert len(server.seen) == 1
+
+
 def test_a_damaged_archive_is_told_and_not_gone_on_from(server: Hostile, tmp_path: Path) -> None:
     server.serve["/a"] = Served(BODY)
 

@@ -238,7 +238,7 @@ def test_what_is_no_archive_is_told(kind: Kind, body: bytes, tmp_path: Path) -> 
 @pytest.mark.parametrize("kind", ["tar.gz", "tar.bz2", "tar", "zip"])
 def test_half_an_archive_is_told(kind: Kind, tmp_path: Path) -> None:
     body = bytes(range(256)) * 100
-    whole = {
+    whole: dict[str, Callable[[tuple[str, bytes]], bytes]] = {
         "tar": tar,
         "tar.gz": lambda x: gzip.compress(tar(x)),
         "tar.bz2": lambda x: bz2.compress(tar(x)),

@@ -7,6 +7,7 @@ that hangs. What an answer means is the business of `answers`.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import ipaddress
 import socket
 import threading
@@ -43,10 +44,12 @@ class Connection:
     ) -> None:
         import httpx
 
-        from locara import __version__
-
         self._client = httpx.Client(
-            headers={"user-agent": f"locara/{__version__}", "accept": "*/*", "accept-encoding": "identity"},
+            headers={
+                "user-agent": f"locara/{importlib.metadata.version('locara')}",
+                "accept": "*/*",
+                "accept-encoding": "identity",
+            },
             timeout=httpx.Timeout(read, connect=connect),
             limits=httpx.Limits(max_keepalive_connections=0),
             follow_redirects=False,

@@ -11,13 +11,14 @@ import functools
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from locara.catalog import index, pickled, places, reading, space, writing
+from locara.catalog import index, manifest, pickled, places, reading, space, writing
 from locara.catalog.locking import Lock
+from locara.catalog.manifest import Lying, Manifest
 from locara.catalog.parts import Part
 from locara.catalog.pulling import Progress, refuse_name
 from locara.catalog.row import ModelFile, Row, RowKind
@@ -29,6 +30,9 @@ WRITTEN = "# Written by: locara models import --as. Taken away by: locara models
 """The first line of a row file that is ours to delete."""
 
 _BLOCK = 1024 * 1024
+
+_Tell = Callable[[str, int, int, str], None]
+"""Stage, number of the file, bytes, note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ def import_files(
     stop: threading.Event | None = None,
 ) -> Path:
     """The folder with the files of ``row``, taken from ``paths``: files, or a folder that holds them. Each is compared with
-    the row's size and hash, where it has them; else what is found is noted. ``link``: hard links instead of copies,
+    the row's size and hash, where it has them; else what is found is noted. The folder of a model that Locara published on
+    another machine is taken as it is, its files compared with its manifest. ``link``: hard links instead of copies,
     where the disk allows. Raises ``ModelError`` that names the file and what is wrong with it."""
     if row.bundled or not row.files:
         raise ModelError(
@@ -59,6 +64,8 @@ def import_files(
         )
     for file in row.files:
         refuse_name(row, file)
+    if len(paths) == 1 and paths[0].is_dir() and (found := manifest.read(paths[0])) and manifest.answers(found, row):
+        return _carry(row, paths[0], found, store, link=link, progress=progress, stop=stop)
     return _import(row, matched(row, paths), store, link=link, progress=progress, stop=stop)
 
 
@@ -204,70 +211,98 @@ def _import(
     progress: Callable[[Progress], None] | None,
     stop: threading.Event | None,
 ) -> Path:
-    def tell(stage: str, number: int, done: int, note: str = "") -> None:
+    tell = _teller(row, _total(sources), progress, stop)
+    with _staged(row, store, 0 if link else _total(sources), tell) as stage:
+        notes = []
+        before = 0
+        for number, source in enumerate(sources):
+            notes.append(_taken(row, number, source, stage, link, functools.partial(_checked, tell, number, before)))
+            before += notes[-1].total or 0
+        stage.lay(notes, lambda done: tell("unpacking", 0, done, ""))
+        return stage.publish(notes, row.revision if row.pinned else "", "imported")
+
+
+def _carry(
+    row: Row,
+    folder: Path,
+    found: Manifest,
+    store: Store,
+    *,
+    link: bool,
+    progress: Callable[[Progress], None] | None,
+    stop: threading.Event | None,
+) -> Path:
+    """Takes over a folder that was published on another machine."""
+    total = sum(one.size for one in found.files)
+    tell = _teller(row, total, progress, stop)
+    done = 0
+
+    def take(one: Lying, target: Path) -> None:
+        nonlocal done
+        sha256, size = _copied(folder / one.path, target, link, functools.partial(_checked, tell, 0, done))
+        done += size
+        if sha256 != one.sha256 or size != one.size:
+            raise ModelError(
+                f"{folder / one.path} has changed since it was {found.source}: sha256 {sha256} instead of {one.sha256}",
+                hint="nothing was imported; carry the folder again",
+            )
+        if pickled.held_by(target):
+            raise ModelError(f"{folder / one.path} is a pickle, so it is not kept", hint="nothing was imported")
+
+    with _staged(row, store, 0 if link else total, tell) as stage:
+        return stage.carry(found, take)
+
+
+@contextlib.contextmanager
+def _staged(row: Row, store: Store, needed: int, tell: _Tell) -> Iterator[Stage]:
+    """A stage of its own, under the model's lock; gone afterwards. Raises ``ModelError`` for a disk without room."""
+    store.prepare()
+    with Lock(store.lock(row.id), waiting=lambda who: tell("waiting", 0, 0, f"waiting for another process ({who})")):
+        space.demand(row.id, needed, store.free(store.home), store.home)
+        stage = Stage(store, row, beside=".import")
+        try:
+            stage.close()  # what an import that was killed has left
+            stage.open()
+            yield stage
+        except OSError as error:
+            full = error.errno in space.FULL
+            raise (space.full(row.id, store.home, error) if full else store.unwritable(error)) from error
+        finally:
+            stage.close()
+
+
+def _teller(row: Row, total: int, progress: Callable[[Progress], None] | None, stop: threading.Event | None) -> _Tell:
+    def tell(stage: str, number: int, done: int, note: str) -> None:
         if stop is not None and stop.is_set():
             raise PullStopped(f"{row.id}: stopped; nothing was imported", hint="run the same command again")
         if progress is not None:
             file = row.files[number].path
             progress(Progress(row.id, stage, done, total, file, number + 1, len(row.files), note))
 
+    return tell
+
+
+def _total(sources: Sequence[Path]) -> int:
     try:
-        total = sum(one.stat().st_size for one in sources)
+        return sum(one.stat().st_size for one in sources)
     except OSError as error:
         raise _unreadable(Path(error.filename or "?"), error) from error
-    store.prepare()
-    with Lock(store.lock(row.id), waiting=lambda who: tell("waiting", 0, 0, f"waiting for another process ({who})")):
-        if not link:
-            space.demand(row.id, total, store.free(store.home), store.home)
-        stage = Stage(store, row)
-        try:
-            stage.open()
-            notes = []
-            before = 0
-            for number, source in enumerate(sources):
-                stage.drop(number)
-                progressed = functools.partial(_checked, tell, number, before)
-                notes.append(_taken(row, number, source, stage, link, progressed))
-                before += notes[-1].total or 0
-            stage.lay(notes, lambda done: tell("unpacking", 0, done))
-            return stage.publish(notes, row.revision if row.pinned else "", "imported")
-        except OSError as error:
-            raise (
-                space.full(row.id, store.home, error) if error.errno in space.FULL else store.unwritable(error)
-            ) from error
-        finally:
-            stage.close()
 
 
-def _checked(tell: Callable[[str, int, int], None], number: int, before: int, done: int) -> None:
-    tell("checking", number, before + done)
+def _checked(tell: _Tell, number: int, before: int, done: int) -> None:
+    tell("checking", number, before + done, "")
 
 
 def _taken(row: Row, number: int, source: Path, stage: Stage, link: bool, progress: Callable[[int], None]) -> Part:
     """Copies or links one file into its part, and compares it."""
     file = row.files[number]
     part = stage.part(number)
-    try:
-        real = source.resolve(strict=True)
-        opened = real.open("rb")
-    except OSError as error:
-        raise _unreadable(source, error) from error
-    with opened:
-        linked = link and _linked(real, part)
-        hasher = hashlib.sha256()
-        size = 0
-        with contextlib.nullcontext() if linked else part.open("xb") as out:
-            while block := opened.read(_BLOCK):
-                hasher.update(block)
-                size += len(block)
-                if out is not None:
-                    out.write(block)
-                progress(size)
+    sha256, size = _copied(source, part, link, progress)
     problem = ""
     if file.size is not None and size != file.size:
         problem = f"it has {size} bytes, the catalog says {file.size}"
-    elif file.sha256 and hasher.hexdigest() != file.sha256.lower():
-        problem = f"its sha256 is {hasher.hexdigest()}, the catalog says {file.sha256.lower()}"
+    elif file.sha256 and sha256 != file.sha256.lower():
+        problem = f"its sha256 is {sha256}, the catalog says {file.sha256.lower()}"
     elif not file.unpack and pickled.held_by(part):
         problem = "it is a pickle: loading it would run whatever program it holds"
     if problem:
@@ -275,7 +310,28 @@ def _taken(row: Row, number: int, source: Path, stage: Stage, link: bool, progre
             f"{source} is not {file.path} of {row.id}: {problem}",
             hint="nothing was imported; fetch the file again, or import it under a name of its own: --as NAME",
         )
-    return replace(Part(), sha256=hasher.hexdigest(), total=size)
+    return Part(sha256=sha256, total=size)
+
+
+def _copied(source: Path, target: Path, link: bool, progress: Callable[[int], None]) -> tuple[str, int]:
+    """Copies or links ``source``; its sha256 and bytes as they came."""
+    try:
+        real = source.resolve(strict=True)
+        opened = real.open("rb")
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    with opened:
+        linked = link and _linked(real, target)
+        hasher = hashlib.sha256()
+        size = 0
+        with contextlib.nullcontext() if linked else target.open("xb") as out:
+            while block := opened.read(_BLOCK):
+                hasher.update(block)
+                size += len(block)
+                if out is not None:
+                    out.write(block)
+                progress(size)
+    return hasher.hexdigest(), size
 
 
 def _linked(source: Path, part: Path) -> bool:

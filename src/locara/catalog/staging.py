@@ -9,6 +9,7 @@ What may live here: `Stage`, the folder ``.parts/<id>/<key>`` and what lies in i
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import os
@@ -18,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from locara.catalog import manifest, unpacking
+from locara.catalog import file_names, manifest, pickled, unpacking
 from locara.catalog.connecting import bare
 from locara.catalog.file_names import Taken
 from locara.catalog.manifest import Fetched, Lying, Manifest
@@ -29,12 +30,13 @@ from locara.errors import ModelError
 
 
 class Stage:
-    """The parts of ``row`` in ``store``. For whoever holds the model's lock."""
+    """The parts of ``row`` in ``store``. For whoever holds the model's lock. ``beside``: a folder of its own, which leaves
+    the parts of an unfinished pull alone."""
 
-    def __init__(self, store: Store, row: Row) -> None:
+    def __init__(self, store: Store, row: Row, *, beside: str = "") -> None:
         self._store = store
         self._row = row
-        self._folder = store.parts(row)
+        self._folder = store.parts(row).with_name(store.parts(row).name + beside)
         self._tree = self._folder / "tree"
         self._files: list[Lying] = []
         self._left_out: list[str] = []
@@ -85,6 +87,19 @@ class Stage:
         """Builds the folder: archives are unpacked, files moved. Raises ``ModelError`` for an archive that cannot be used,
         which is then deleted: going on from it would fail again."""
         self._tree.mkdir(parents=True)
+        try:
+            self._unpack(progress)
+        except BaseException:
+            discard(self._tree)  # half of an archive only takes room
+            raise
+        for number, file in enumerate(self._row.files):
+            if not file.unpack:
+                target = self._tree / file.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self.part(number).rename(target)
+                self._files.append(Lying(file.path, notes[number].sha256, notes[number].total or 0))
+
+    def _unpack(self, progress: Callable[[int], None] | None) -> None:
         taken = Taken()
         taken.take(PurePosixPath(manifest.NAME))
         for file in self._row.files:
@@ -98,28 +113,45 @@ class Stage:
                 found = unpacking.unpack(
                     self.part(number), file.unpack, self._tree, strip=file.strip, taken=taken, progress=progress
                 )
-            except ModelError:
+            except unpacking.BadArchive:
                 self.drop(number)
                 raise
             self._files += found.files
             self._left_out += found.left_out
-        for number, file in enumerate(self._row.files):
-            if not file.unpack:
-                target = self._tree / file.path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self.part(number).rename(target)
-                self._files.append(Lying(file.path, notes[number].sha256, notes[number].total or 0))
 
     def publish(self, notes: Sequence[Part], revision: str, source: Literal["pulled", "imported"] = "pulled") -> Path:
         """Writes the manifest and moves the folder to its place. Raises ``OSError``."""
+        return self._put(self._manifest(notes, revision, source))
+
+    def carry(self, found: Manifest, take: Callable[[Lying, Path], None]) -> Path:
+        """Publishes a folder that another machine published: ``take`` brings each of its files to a place in this one's.
+        Raises ``ModelError`` for a manifest that names impossible files."""
+        self._tree.mkdir(parents=True)
+        taken = Taken()
+        taken.take(PurePosixPath(manifest.NAME))
+        for one in found.files:
+            try:
+                path = file_names.relative(one.path)
+            except ValueError as reason:
+                raise ModelError(f"{one.path!r} in {manifest.NAME}: {reason}", hint="nothing was imported") from None
+            if path is None or pickled.named(one.path) or (problem := taken.take(path)):
+                why = problem if path is not None and not pickled.named(one.path) else "it may not be kept"
+                raise ModelError(f"{one.path!r} in {manifest.NAME}: {why}", hint="nothing was imported")
+            target = self._tree / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            take(one, target)
+        self._files = list(found.files)
+        return self._put(dataclasses.replace(found, source="imported", when=_now()))
+
+    def _manifest(self, notes: Sequence[Part], revision: str, source: Literal["pulled", "imported"]) -> Manifest:
         row = self._row
-        found = Manifest(
+        return Manifest(
             id=row.id,
             kind=row.kind,
             engine=row.engine,
             licence=row.licence,
             source=source,
-            when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            when=_now(),
             fetched=tuple(
                 Fetched(one.path, note.sha256, note.total or 0, note.url, one.unpack, one.strip)
                 for one, note in zip(row.files, notes, strict=True)
@@ -130,12 +162,18 @@ class Stage:
             compared=all(one.sha256 for one in row.files),
             left_out=tuple(self._left_out),
         )
+
+    def _put(self, found: Manifest) -> Path:
         (self._tree / manifest.NAME).write_text(found.json(), encoding="utf-8")
         for one in (*(item.path for item in self._files), manifest.NAME):
             _settle(self._tree / one)
-        place = self._store.publish(self._tree, row)
+        place = self._store.publish(self._tree, self._row)
         discard(self._folder)
         return place
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def hashed(path: Path, progress: Callable[[int], None] | None = None) -> tuple[str, int]:

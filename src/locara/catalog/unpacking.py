@@ -34,6 +34,10 @@ _HEADERS = 1024 * 1024
 """Bytes of tar headers between two entries. A long name takes 1.5 kB; the library reads a whole header into memory."""
 
 
+class BadArchive(ModelError):
+    """The archive itself cannot be used: trying again with the same one is of no use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """``files``: entries in the archive, folders too. ``total``: bytes unpacked. ``ratio``: bytes unpacked for each byte of
@@ -69,14 +73,14 @@ def unpack(
 ) -> Unpacked:
     """Writes the files of ``archive`` under ``folder``, which must exist, without the first ``strip`` parts of their
     names. ``taken``: names that are given away already. ``progress`` gets the bytes written so far, and may raise.
-    Raises ``ModelError`` that names the archive, the entry and the reason; what was written until then stays, for the
+    Raises ``BadArchive`` that names the archive, the entry and the reason; what was written until then stays, for the
     caller to throw away. Raises ``OSError`` for a full disk."""
     laying = _Laying(archive, folder, strip, taken or Taken(), limits or Limits(), progress)
     entries = _zip if kind == "zip" else _tar
     with _readable(archive):
         entries(archive, kind, laying)
     if not laying.files:
-        raise ModelError(
+        raise BadArchive(
             f"{archive.name} holds no file that can be used" + (f" below {strip} leading folders" if strip else ""),
             hint="report this as a mistake in the catalog's row, with the model's name",
         )
@@ -133,9 +137,9 @@ class _Laying:
             raise self.refused(name, problem)
         self._write(name, self._folder / path, str(path), opened)
 
-    def refused(self, name: str, reason: str) -> ModelError:
+    def refused(self, name: str, reason: str) -> BadArchive:
         """The error for one entry."""
-        return ModelError(
+        return BadArchive(
             f"{self._archive} is not unpacked: its entry {name[:200]!r}: {reason}",
             hint="the archive is not safe to use; report it to whoever publishes it",
         )
@@ -255,8 +259,8 @@ def _readable(archive: Path) -> Iterator[None]:
         raise _damaged(archive, error) from error
 
 
-def _damaged(archive: Path, error: Exception) -> ModelError:
-    return ModelError(
+def _damaged(archive: Path, error: Exception) -> BadArchive:
+    return BadArchive(
         f"{archive.name} cannot be unpacked: it is damaged or not the archive it should be ({error})",
         hint="fetch it again; if it stays so, report it to whoever publishes it",
     )

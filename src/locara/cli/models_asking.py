@@ -31,29 +31,24 @@ _LANGUAGES = 8
 
 def row_named(name: str) -> Row:
     """The row with this id or alias. Raises ``ModelError`` with what may have been meant."""
-    from locara.catalog import index
+    from locara.cli.models_show import found
 
-    if (row := index.find(name)) is not None:
-        return row
-    near = index.near(name)
-    raise ModelError(
-        f"there is no model {plain(name)!r} in the catalog",
-        hint=f"did you mean {' or '.join(near)}?" if near else "locara models list shows them all",
-    )
+    return found(name)
 
 
 def described(row: Row) -> list[str]:
     """Lines that a person should read before the model is fetched: size, licence, flags, languages, whether unpinned."""
     from locara.catalog import space
+    from locara.cli import models_words as words
 
-    sizes = [one.size for one in row.files]
-    known = sum(one for one in sizes if one is not None) if sizes and None not in sizes else row.disk
+    known = words.size_of(row)
     size = "size unknown" if known is None else space.words(known)
-    lines = [f"{row.id}: {plain(row.title)} ({row.kind}, {size})", f"  licence    {plain(row.licence)}"]
+    unread = row.licence == words.UNCHECKED
+    licence = "nobody has looked it up: read it before you use it" if unread else row.licence.removeprefix(words.OWN)
+    lines = [f"{row.id}: {plain(row.title)} ({row.kind}, {size})", f"  licence    {plain(licence)}"]
     lines += [f"             {_FLAGS[flag]}" for flag in row.flags]
     if row.languages:
-        more = f" and {len(row.languages) - _LANGUAGES} more" if len(row.languages) > _LANGUAGES else ""
-        lines.append(f"  languages  {', '.join(row.languages[:_LANGUAGES])}{more}")
+        lines.append(f"  languages  {words.languages(row, _LANGUAGES)}")
     if row.files and not row.pinned:
         lines.append("  unpinned   the catalog has no hash for it: what comes cannot be compared with what was meant;")
         lines.append("             what is found is noted, and locara models verify compares with that")

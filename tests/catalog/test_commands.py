@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from catalog.hostile import Hostile, Served
-from catalog.made import BODY, sha
 from locara.catalog import writing
 from locara.catalog.pulling import Progress
 from locara.catalog.row import ModelFile, Row
 from locara.cli import main
 from locara.cli.models_progress import Bar, Meter, barred, told
+
+from .hostile import Hostile, Served
+from .made import BODY, sha
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_pull_says_what_it_is_before_it_fetches_and_path_names_the_folder(
     assert out.splitlines()[:3] == [
         "test-small: A test (stt, 300 kB)",
         "  licence    MIT",
-        "  languages  en, de",
+        "  languages  en de",
     ]
     assert "test-small is here now: " in out
     assert "test-small: downloading" in err
