@@ -49,12 +49,12 @@ def test_people_read_a_line_for_each_and_a_last_word(tmp_path: Path) -> None:
 def test_with_a_sound_server_the_tone_is_measured(tmp_path: Path, sound_server: SoundServer) -> None:
     with sound_server.echo(percent=100):
         code, checks = examined(tmp_path, extra=dict(sound_server.variables))
-    assert checks["microphone"]["status"] in ("ok", "fail")  # a virtual one without a feed may give digital zeros
+    assert checks["microphone"]["status"] == "ok"
     echo = checks["echo"]
     assert (echo["status"], "after" in echo["found"]) == ("ok", True), echo
     assert 0.0 < echo["facts"]["delay"] < 0.5
     assert -20.0 < echo["facts"]["gain_db"] < 6.0
-    assert code in (0, 1)
+    assert code == 0
 
 
 def test_a_speaker_that_no_microphone_hears_is_headphones(tmp_path: Path, sound_server: SoundServer) -> None:

@@ -70,6 +70,12 @@ def test_an_echo(heard: loopback.Loop | None, status: str, word: str) -> None:
     assert (got.status, word in got.found) == (status, True)
 
 
+def test_a_microphone_with_a_noise_gate_is_not_dead() -> None:
+    dead = judging.microphone(None, 16000, 0, "linux")
+    assert judging.together(dead, judging.loop(loopback.Loop(0.1, -20.0), 48_000))[0].status == "ok"
+    assert judging.together(dead, judging.loop(None, 48_000))[0] is dead
+
+
 def test_software() -> None:
     whole: Any = {kind: ["one"] for kind in ("vad", "stt", "llm", "tts")}
     assert judging.engines(whole, {}).status == "ok"

@@ -65,7 +65,7 @@ def _combined(stamps: tuple[tuple[Path, int, int], ...]) -> tuple[tuple[Row, ...
     """All rows, and name -> row."""
     table: dict[str, Row] = {}
     origin: dict[str, str] = {}
-    _enter(_ours(), "Locara's own catalog", table, origin)
+    _enter(ours(), "Locara's own catalog", table, origin)
     for path, _, size in stamps:
         _enter(_theirs(path, size), str(path), table, origin)
     return tuple({id(row): row for row in table.values()}.values()), table
@@ -86,7 +86,8 @@ def _enter(new: Iterable[Row], source: str, table: dict[str, Row], origin: dict[
 
 
 @functools.cache
-def _ours() -> tuple[Row, ...]:
+def ours() -> tuple[Row, ...]:
+    """The rows that came with Locara, by kind."""
     folder = resources.files("locara.catalog") / "models"
     return tuple(
         row

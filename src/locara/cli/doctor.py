@@ -78,25 +78,21 @@ async def _all(options: argparse.Namespace) -> list[Verdict]:
     await check("devices", listed)
     kinds = {one.kind for one in found}
     if options.input != "none" and "input" in kinds:
-        await check("microphone", lambda: _microphone(options))
-        if options.output != "none" and "output" in kinds and not options.no_tone:
-            await check("echo", lambda: _loop(options))
+        tone = options.output != "none" and "output" in kinds and not options.no_tone
+        await check("microphone", lambda: _sound(options, tone=tone))
     await check("latency", lambda: software.in_thread(software.latency))
     return told
 
 
-async def _microphone(options: argparse.Namespace) -> list[Verdict]:
-    from locara.cli.checks import sound
+async def _sound(options: argparse.Namespace, *, tone: bool) -> list[Verdict]:
+    """A second of the microphone, then the test tone through the air."""
+    from locara.cli.checks import judging, sound
     from locara.devices import listing
 
-    return [await sound.microphone(listing.microphone(options.input))]
-
-
-async def _loop(options: argparse.Namespace) -> list[Verdict]:
-    from locara.cli.checks import sound
-    from locara.devices import listing
-
-    return [await sound.loop(listing.microphone(options.input), listing.speaker(options.output))]
+    heard = await sound.microphone(listing.microphone(options.input))
+    if not tone:
+        return [heard]
+    return judging.together(heard, await sound.loop(listing.microphone(options.input), listing.speaker(options.output)))
 
 
 async def _bounded(name: str, work: Callable[[], Awaitable[list[Verdict]]]) -> list[Verdict]:

@@ -26,10 +26,11 @@ exit codes: 0 done, 1 the catalog cannot be read, 2 wrong command line
 """
 
 _HEAD = ("id", "kind", "size", "memory", "licence", "languages", "status", "on disk")
-_LEAST = (12, 0, 0, 0, 10, 8, 0, 0)
-"""Columns of the terminal that each must keep when it is made narrower; 0: it is never cut."""
-_DROPPED = (3, 5, 4, 1, 2)
-"""Which columns are left out, first to last, where even that does not fit."""
+_CUT = {5: 8, 4: 10}
+"""What is cut first where the terminal is narrow, and how many columns it keeps: languages, licence. An id never is: it is
+what people type."""
+_DROPPED = (3, 5, 4, 1, 2, 6)
+"""Which are left out, first to last, where even that does not fit."""
 _GAP = 2
 
 
@@ -99,10 +100,9 @@ def table(rows: Sequence[tuple[str, ...]], width: int | None) -> list[str]:
     widths = [max(len(row[at]) for row in whole) for at in range(len(_HEAD))]
     shown = list(range(len(_HEAD)))
     if width is not None:
-        for at in (5, 4, 0):  # languages, licence, id: what is cut, first to last
+        for at, least in _CUT.items():
             over = _total(widths, shown) - width
-            if over > 0:
-                widths[at] = max(_LEAST[at], widths[at] - over)
+            widths[at] = min(widths[at], max(least, widths[at] - max(0, over)))
         for at in _DROPPED:
             if _total(widths, shown) > width:
                 shown.remove(at)

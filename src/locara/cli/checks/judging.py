@@ -98,6 +98,14 @@ def loop(heard: Loop | None, rate: int) -> Verdict:
     return Verdict("echo", "ok", f"{told}: it is cancelled", facts=facts)
 
 
+def together(mic: Verdict, echo: Verdict) -> list[Verdict]:
+    """A microphone that gives zeros in silence and heard the tone is not dead: it has a noise gate."""
+    if mic.status == "fail" and "delay" in echo.facts:
+        told = "it hears the test tone, and gives digital zeros in silence: a noise gate, or a virtual device"
+        mic = Verdict("microphone", "ok", told, facts=mic.facts)
+    return [mic, echo]
+
+
 def engines(installed: Mapping[str, Sequence[str]], broken: Mapping[str, str]) -> Verdict:
     """``installed``: kind -> names; ``broken``: plugin -> why it cannot be imported."""
     facts = {"installed": {kind: list(names) for kind, names in installed.items()}}
