@@ -54,10 +54,10 @@ def test_it_speaks_within_ten_seconds_fetches_after_a_yes_and_changes_over(tmp_p
     with file_voice.served(gate=gate) as url:
         began = time.monotonic()
         with talking_in(tmp_path, *SILENT, extra=fresh(tmp_path, file_voice.row(url=url))) as (terminal, _):
-            terminal.wait_for(QUESTION, within=10.0)
+            terminal.wait_for(QUESTION, within=40.0)
             assert "tts  tone-voice: 400 kB, MIT, 60 MB of memory" in terminal.seen
             while not of_type(events_in(tmp_path / "events.jsonl"), "audio-chunk"):
-                assert time.monotonic() - began < 10.0, "nothing was said for ten seconds"
+                assert time.monotonic() - began < 40.0, "nothing was said"
                 terminal.look(0.1)
             terminal.press("y")
             terminal.wait_for("% ")  # the download is under way, and the conversation goes on meanwhile
@@ -72,6 +72,7 @@ def test_it_speaks_within_ten_seconds_fetches_after_a_yes_and_changes_over(tmp_p
             assert terminal.ended() == 0
             assert not terminal.run.all_gone(3.0)
     events = events_in(tmp_path / "events.jsonl")
+    assert of_type(events, "audio-chunk")[0]["t"] < 10.0  # on the session's clock: a machine under load starts later
     (changed,) = of_type(events, "plan-changed")
     assert changed["plan"]["tts"]["model"] == "tone-voice"
     assert tones(tmp_path / "answer.wav") >= 3
