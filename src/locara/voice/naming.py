@@ -80,7 +80,8 @@ def _unlisted(kind: Kind, model: str, own: Mapping[str, Any]) -> Engine:
             f"{error.message}, and the catalog has no such name",
             stage=kind,
             model=model,
-            hint=f"did you mean {' or '.join(repr(one) for one in near)}? All: locara models list --kind {kind}",
+            hint=f"did you mean {' or '.join(repr(one) for one in near)}? All: locara models list --kind {kind}"
+            + ("" if registry.installed(kind) else f"; or {error.hint}"),
         ) from None
 
 
