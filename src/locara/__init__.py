@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from locara import testing, voice
+    from locara import llm, speech, testing, transcribe, voice
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "testing", "voice"]
+__all__ = ["__version__", "llm", "speech", "testing", "transcribe", "voice"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("voice", "testing"):
+    if name in __all__:
         import importlib
 
         return importlib.import_module(f"locara.{name}")

@@ -17,7 +17,7 @@ import pytest
 from locara.catalog import index, page
 from locara.catalog.row import Row
 from locara.engines import registry
-from locara.errors import EngineMissing, ModelMissing
+from locara.errors import ConfigError, EngineMissing, ModelMissing
 
 ROWS = index.ours()
 ROOT = Path(__file__).parents[2]
@@ -33,8 +33,7 @@ SPDX = {
 """Those of the SPDX list that occur; a new one is added here after a look at the list."""
 
 ENGINES = {
-    "stt": "sherpa-onnx moonshine faster-whisper whisper-cpp kyutai pocketsphinx apple-speech-analyzer apple-dictation "
-    "apple-sfspeech",
+    "stt": "sherpa-onnx moonshine faster-whisper whisper-cpp kyutai pocketsphinx apple-speech apple-sfspeech",
     "tts": "sherpa-onnx kokoro-onnx piper pocket-tts supertonic orpheus f5-tts xtts apple-avspeech windows-tts espeak-ng "
     "espeak-ng-program",
     "llm": "llama openai-compatible built-in",
@@ -124,7 +123,8 @@ def test_the_extras_of_rows_are_extras_of_the_package() -> None:
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.status != "listed"], ids=label)
 def test_an_engine_that_is_installed_takes_its_rows(row: Row, tmp_path: Path) -> None:
-    """As whoever builds a session calls it. Nothing is loaded; a ``ConfigError`` would mean an option it does not know."""
+    """As whoever builds a session calls it. Nothing is loaded. No option of a row may be one that its engine does not
+    know; an engine may miss something that only a person can say (a server, a recording of a voice)."""
     if row.engine not in {point.name for point in entry_points(group=f"locara.{row.kind}")}:
         pytest.skip(f"no engine {row.engine!r} is installed here")
     folder = {} if row.bundled else {"path": str(tmp_path)}
@@ -132,6 +132,10 @@ def test_an_engine_that_is_installed_takes_its_rows(row: Row, tmp_path: Path) ->
         engine = registry.create(row.kind, row.id, {"engine": row.engine, **folder, **row.options})
     except (EngineMissing, ModelMissing):
         return  # its package, or the files that an empty folder does not have: it did take the row
+    except ConfigError as error:
+        if "option" in error.message:
+            raise
+        return
     assert engine.info.engine
 
 

@@ -16,6 +16,8 @@ from locara.errors import LocaraError
 
 COMMANDS = {
     "talk": "talk with your computer: with a microphone, or with a recording",
+    "transcribe": "speech to text: files, a pipe, or the microphone while you speak",
+    "say": "text to speech, to a speaker or to a file",
     "devices": "the microphones and speakers of this machine",
     "doctor": "check everything that a first conversation needs, with fixes",
     "models": "which models there are, and which are on this machine",

@@ -162,7 +162,8 @@ class _Life:
 
 
 class Child:
-    """``python -m module`` as an engine's process; the module calls `locara.engines.frames.serve`.
+    """``python -m module`` as an engine's process; the module calls `locara.engines.frames.serve`. ``python``: another
+    interpreter than ours, 3.11 or newer; the module may then import only what is installed there, and `frames`.
 
     One call at a time, from one thread (a `Lane`); ``cancel``, ``kill`` and ``alive`` from any. All deadlines are in
     seconds; a call past its deadline kills the process, since nothing can be known of its state. ``start`` brings it
@@ -176,7 +177,9 @@ class Child:
         stage: str,
         model: str = "",
         environment: Mapping[str, str] | None = None,
+        python: str | None = None,
     ) -> None:
+        self._python = python
         self._own_environment = dict(environment or {})
         self.module = module
         self.stage = stage
@@ -203,12 +206,12 @@ class Child:
         if self.alive:
             return
         self.kill()
-        if not sys.executable or getattr(sys, "frozen", False):
+        if self._python is None and (not sys.executable or getattr(sys, "frozen", False)):
             raise self._failed(
                 "there is no Python interpreter to start it with", hint="run Locara from a normal Python"
             )
         # -P: a file that lies in the working folder must not be taken for a library.
-        command = [sys.executable, "-P", "-m", self.module, *self._arguments]
+        command = [self._python or sys.executable, "-P", "-m", self.module, *self._arguments]
         call = _Call(0)
         try:
             life = _Life(command, {**_environment(), **self._own_environment})

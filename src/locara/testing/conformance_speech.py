@@ -20,7 +20,7 @@ from locara.testing.conformance import Check, NotForThis, Specimen, expect, refu
 
 _LONG_SECONDS = 45  # of sound in one turn: longer than the 30 s window of Whisper
 _PATIENCE_SECONDS = 5  # of silence after the sound, until the first text must be there
-_LONG_TEXT = "The kettle is on and the bread is in the oven, " * 12
+_LONG_TEXT = "The kettle is on and the bread is in the oven, " * 6
 
 
 def _noise(seconds: float, level: float = 0.05) -> Samples:

@@ -1,0 +1,28 @@
+"""One engine outside a session: named as in `voice.session`, loaded with a deadline, closed whatever happens.
+
+What may live here: bringing it up and down, for the modalities that stand beside the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from locara.engines.contracts import Engine, Kind
+from locara.voice.brain import Deadlines
+from locara.voice.building import Stage, _engine
+from locara.voice.loading import close_all, load_all
+
+
+@asynccontextmanager
+async def alone(stages: dict[Kind, Stage], deadlines: Deadlines) -> AsyncIterator[dict[Kind, Engine]]:
+    """Kind -> engine, loaded. Raises what `voice.session` and its ``start`` raise for the same names."""
+    engines: dict[Kind, Engine] = {}
+    try:
+        for kind, stage in stages.items():
+            engines[kind] = _engine(kind, stage, {})
+        await load_all({str(kind): engine for kind, engine in engines.items()}, deadlines.load)
+        yield engines
+    finally:
+        given = [engine for kind, engine in engines.items() if engine is stages[kind]]
+        await close_all([engine for engine in engines.values() if engine not in given], deadlines.close)
