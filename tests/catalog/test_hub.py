@@ -230,14 +230,16 @@ def test_the_variables_of_the_hubs_client_are_honoured(tmp_path: Path) -> None:
 
 
 def test_two_threads_at_once_fetch_one_model_once(server: Hostile, tmp_path: Path) -> None:
-    path = f"/owner/name/resolve/{REVISION}/model.onnx"
-    server.serve[path] = Served(BODY, slow=0.001)
+    one = hub_row(files=(ModelFile("model.onnx"),))  # without a hash nothing could be taken over instead
+    server.serve[f"/owner/name/resolve/{REVISION}/model.onnx"] = Served(BODY, slow=0.001)
     folders: list[Path] = []
-    both = [threading.Thread(target=lambda: folders.append(pulled(hub_row(), tmp_path, server))) for _ in range(2)]
-    for one in both:
-        one.start()
-    for one in both:
-        one.join()
+    both = [
+        threading.Thread(target=lambda: folders.append(pulled(one, tmp_path, server, agreed=True))) for _ in range(2)
+    ]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join()
 
     assert len(folders) == 2
     assert folders[0] == folders[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -159,6 +160,19 @@ def test_a_lock_that_is_held_is_not_had_and_a_lost_file_is_noticed(tmp_path: Pat
     assert not path.exists()
     assert second.take()
     second.give_back()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not delete an open file")
+def test_a_lock_on_a_file_that_was_taken_away_meanwhile_counts_for_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "b.lock"
+    path.touch()
+    waiting = os.open(path, os.O_RDWR)  # as a process that waits has it open
+    try:
+        path.unlink()
+        path.touch()
+        assert not Lock(path)._is_still(waiting)
+    finally:
+        os.close(waiting)
 
 
 def test_pickles_are_told_from_weights(tmp_path: Path) -> None:

@@ -140,7 +140,10 @@ def is_loopback(host: str) -> bool:
 
 def bare(url: str) -> str:
     """``url`` without its query and user: what may be shown and kept. A content network's addresses hold signatures."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(no address at all)"
     return parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
