@@ -99,8 +99,8 @@ def propose(rows: Iterable[Row], facts: Facts, stages: Sequence[RowKind] = STAGE
                 refused.append(Refusal(stage, row.id, why))
             else:
                 candidates[stage].append(_choice(row, facts))
-        if not candidates[stage]:
-            candidates[stage] = [*_last_resort(stage, rows, facts)]
+        if all(one.memory for one in candidates[stage]):
+            candidates[stage] += _last_resort(stage, rows, facts)
     chosen = _best({stage: some for stage, some in candidates.items() if some}, facts.machine)
     alternatives = {one.stage: one.model for one in chosen}
     passed_over = _passed_over(candidates, chosen, facts)
@@ -158,12 +158,15 @@ def _of_servers(stage: str, facts: Facts) -> Iterable[Choice]:
 
 
 def _last_resort(stage: RowKind, rows: Sequence[Row], facts: Facts) -> Iterable[Choice]:
-    """Nothing fits: what is embedded runs anywhere, if perhaps in another language."""
+    """For when nothing else has room: what is embedded runs anywhere, if perhaps in another language."""
     for row in rows:
         if row.kind == stage and row.bundled and row.status != "listed" and not why_not_here(row, facts.machine):
-            yield replace(_choice(row, facts), worth=0.0)  # any that fits is better
+            yield replace(_choice(row, facts), worth=_LAST_RESORT)
 
 
+_LAST_RESORT = (
+    -200.0
+)  # worse than any loss elsewhere: no larger language model is worth a recogniser that knows no word
 _NOTHING = -1000.0  # a stage without a model is worse than any model
 
 

@@ -7,7 +7,9 @@ set is taken without reading the machine.
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +25,13 @@ LANGUAGE = "en"
 """Of a person who has not said otherwise."""
 
 
+BY_HAND = {"pocket-tts": "pocket_tts", "f5-tts": "f5_tts", "xtts": "TTS", "kyutai": "moshi"}
+"""Engines of ours without an extra -> the package they need: it brings torch, and whoever wants that installs it."""
+
+PROGRAMS = {"piper": "piper", "espeak-ng-program": "espeak-ng"}
+"""Engines that start a program of that name."""
+
+
 def facts(
     rows: Sequence[Row],
     *,
@@ -36,7 +45,9 @@ def facts(
 
     store = default_store()
     here = machine or this_machine(store.home)
-    engines: dict[str, frozenset[str]] = {kind: naming.installed_engines(kind) for kind in STAGES}
+    absent = {name for name, module in BY_HAND.items() if importlib.util.find_spec(module) is None}
+    absent |= {name for name, program in PROGRAMS.items() if shutil.which(program) is None}
+    engines: dict[str, frozenset[str]] = {kind: naming.installed_engines(kind) - absent for kind in STAGES}
     if reach == "install":  # an engine of an extra that is not installed has no entry point of its own to look for
         engines = {kind: names | {row.engine for row in rows if row.extra} for kind, names in engines.items()}
     return Facts(
