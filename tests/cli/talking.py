@@ -41,6 +41,7 @@ def environment(folder: Path, mark: str, extra: Mapping[str, str] | None = None)
         **os.environ,
         **nowhere,
         "LOCARA_NO_SERVERS": "1",
+        "LOCARA_NO_OFFER": "1",
         "LOCARA_CACHE": str(folder / "cache"),
         "PYTHONPATH": os.pathsep.join(paths),
         _MARK: mark,

@@ -115,7 +115,7 @@ def test_every_event_can_be_shown(kind: type[on.Event]) -> None:
         "plan": {}, "probability": 0.5, "text": "x", "revision": 0, "samples": SAMPLES, "sample_rate": 24_000, "who": "user",
         "reason": "complete", "heard_text": "a", "unheard_text": "b", "heard_ms": 1, "paused_ms": 1, "name": "n",
         "arguments": {"a": 1}, "result": 1, "device": "d", "hint": "h", "code": "c", "message": "m", "stage": "s",
-        "state": "waiting", "word": "w", "seconds": 5.0, "count": 1, "mode": "half-duplex",
+        "state": "waiting", "word": "w", "stages": ("llm",), "seconds": 5.0, "count": 1, "mode": "half-duplex",
     }  # fmt: skip
     fields = {one: values[one] for one in kind.__dataclass_fields__ if one in values}
     view = view_after(View(), kind(dropped=3, **fields))

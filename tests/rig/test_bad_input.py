@@ -223,7 +223,7 @@ SCRIPTED: dict[str, Any] = {"input": "none", "output": "none"}
     ("settings", "error", "says"),
     [
         ({"stt": "pocketsfinx"}, EngineMissing, ("speech to text", "pocketsfinx", "did you mean 'pocketsphinx'")),
-        ({"tts": "kokoro-82"}, EngineMissing, ("text to speech", "kokoro-82", "Installed engines know")),
+        ({"tts": "kokoro-82"}, EngineMissing, ("text to speech", "kokoro-82", "did you mean 'kokoro-82m'")),
         ({"llm": {"model": "gpt-99"}}, EngineMissing, ("language model", "gpt-99")),
         ({"vad": "gold"}, EngineMissing, ("voice activity", "gold")),
         ({"omni": "moshi-7b"}, EngineMissing, ("end-to-end", "moshi-7b", "no engine of this kind")),

@@ -19,6 +19,7 @@ COMMANDS = {
     "transcribe": "speech to text: files, a pipe, or the microphone while you speak",
     "say": "text to speech, to a speaker or to a file",
     "devices": "the microphones and speakers of this machine",
+    "doctor": "check everything that a first conversation needs, with fixes",
     "models": "which models there are, and which are on this machine",
 }
 """Subcommand -> what it does. Its file is ``locara.cli.<name>``, with ``arguments(parser)`` and ``run(options)``."""

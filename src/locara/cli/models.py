@@ -14,6 +14,8 @@ from typing import Any
 SUBCOMMANDS = {
     "list": "the models that can be named, with size, licence and whether they are here",
     "show": "everything about one model",
+    "recommend": "the models that fit this machine best, and why",
+    "probe": "measure how fast the models that are here run on this machine",
     "pull": "download models",
     "import": "take a model from files that are here already",
     "verify": "compare the files on disk with what was published",

@@ -56,6 +56,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--follow-up", metavar="SECONDS", type=float, help="how long no wake word is needed after an exchange")
     add("--idle", metavar="SECONDS", type=float, help="tell when nobody has made a sound for so long")
     add("--idle-prompt", metavar="TEXT", help="and say this, once")
+    add("--language", metavar="CODE", help="your language, for what is chosen for you: de, fr, en-gb")
+    add("--recommended", action="store_true", help="the models that fit this machine best, or what to pull for that")
+    add("--yes", action="store_true", help="fetch the better set without asking, if one fits this machine")
     add("--headphones", action="store_true", help="listen while speaking: no speaker sound reaches the microphone")
     add("--json", action="store_true", help="events as lines of JSON on standard output instead of the view")
 
@@ -170,6 +173,8 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
         idle_prompt=options.idle_prompt,
         echo="headphones" if options.headphones else "auto",
         end_with_input=_is_file(where.input),
+        language=options.language,
+        recommended=options.recommended,
     )
     events_file = EventsFile(options.events) if options.events else None
     # JSON owns standard output; people read on the same terminal otherwise.
@@ -237,8 +242,10 @@ class Leaving:
 async def _converse(
     session: Any, screen: Any, options: argparse.Namespace, events_file: Any, recording: Any, leaving: Leaving
 ) -> None:
+    from locara.cli.first_run import first_run
     from locara.cli.keys import Keys
 
+    offer = first_run(session, screen, options, live=recording is None and not _is_file(options.input or ""))
     stream = session.events()
     tasks = [asyncio.create_task(_levels(session, screen))]
     async with contextlib.AsyncExitStack() as stack:
@@ -246,7 +253,9 @@ async def _converse(
         stack.push_async_callback(_end, tasks)
         if not options.json and options.pace == "realtime":
             keys = await stack.enter_async_context(Keys())
-            tasks.append(asyncio.create_task(_obey(session, screen, keys, leaving)))
+            tasks.append(asyncio.create_task(_obey(session, screen, keys, leaving, offer)))
+        if offer is not None:
+            tasks.append(asyncio.create_task(offer.run()))
         async for event in stream:
             if recording is not None:
                 recording.events.append(event)
@@ -299,12 +308,14 @@ async def _levels(session: Any, screen: Any) -> None:
         await _end(followers)
 
 
-async def _obey(session: Any, screen: Any, keys: Any, leaving: Leaving) -> None:
+async def _obey(session: Any, screen: Any, keys: Any, leaving: Leaving, offer: Any) -> None:
     """The keys: space push-to-talk, m mute, s stop, t type, q quit."""
     from locara.errors import SessionError
 
     async for key in keys:
         try:
+            if offer is not None and offer.take(key):
+                continue
             if isinstance(key, tuple):
                 _typed(session, screen, *key)
             elif key == "space":

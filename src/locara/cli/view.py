@@ -40,7 +40,8 @@ class Meter:
 class View:
     """Everything that is shown. ``finished``: lines that wait to be written into the scrollback. ``typing``: the line a
     person is typing, None when they are not. ``held``: push-to-talk is on. ``asked``: the last turn of the user's.
-    ``waits_for``: the wake word, while the session waits for it."""
+    ``waits_for``: the wake word, while the session waits for it. ``asking``: a question that a key answers;
+    ``progress``: how far a download is."""
 
     phase: Phase = "starting"
     user_speaks: bool = False
@@ -54,6 +55,8 @@ class View:
     reply_turn: int | None = None
     asked: int | None = None
     waits_for: str = ""
+    asking: str = ""
+    progress: str = ""
     finished: tuple[Line, ...] = ()
 
 
@@ -112,6 +115,12 @@ def reply_done(view: View, *after: tuple[str, Style]) -> View:
 
 def _on_start(view: View, _: on.Event) -> View:
     return replace(view, phase="listening")
+
+
+def _on_plan(view: View, event: on.PlanChanged) -> View:
+    """What speaks, hears or answers from now on."""
+    models = ", ".join(f"{stage} {event.plan[stage]['model']}" for stage in event.stages if stage in event.plan)
+    return with_lines(view, Line((("note   ", "warm"), (f"from now on: {models}", "plain"))))
 
 
 def _on_attention(view: View, event: on.AttentionChanged) -> View:
@@ -223,6 +232,7 @@ def _on_end(view: View, _: on.Event) -> View:
 
 _CHANGES: dict[type[on.Event], Callable[[View, Any], View]] = {
     on.SessionStart: _on_start,
+    on.PlanChanged: _on_plan,
     on.AttentionChanged: _on_attention,
     on.UserIdle: _on_idle,
     on.SpeechStart: _on_voice,
@@ -249,7 +259,7 @@ _CHANGES: dict[type[on.Event], Callable[[View, Any], View]] = {
 
 def render(view: View, width: int, *, ascii_only: bool = False) -> list[str]:
     """The lines under the scrollback, with colours, none wider than ``width`` - 1 columns (a terminal that is written to
-    its last column may start a new line): at most 12."""
+    its last column may start a new line): at most 16."""
     room = max(20, width) - 1
     lines: list[Line] = []
     if view.reply.strip():
@@ -257,6 +267,9 @@ def render(view: View, width: int, *, ascii_only: bool = False) -> list[str]:
     if view.partial.strip():
         lines += _tail("you    ", view.partial, "dim", room)
     lines += _status(view, room, ascii_only)
+    lines += [
+        line for text in (view.progress, view.asking) if text for line in broken(Line(((text, "warm"),)), room)[:2]
+    ]
     lines.append(_typed(view.typing, room) if view.typing is not None else _keys(room))
     return [inked(line) for line in lines]
 

@@ -34,10 +34,12 @@ def create(model: str, options: Mapping[str, Any]) -> LanguageModel | None:
 
 
 class Automatic:
-    """Decides in ``load``, and is from then on what it decided for."""
+    """Decides in ``load``, and is from then on what it decided for. ``otherwise``: an engine, not loaded, that is taken
+    before the built-in responder where no server answers."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options = {name: value for name, value in options.items() if name != "engine"}
+        self._options = {name: value for name, value in options.items() if name not in ("engine", "otherwise")}
+        self._otherwise: LanguageModel | None = options.get("otherwise")
         self._chosen: LanguageModel | None = None
         self.why = "looked for when the session starts"
 
@@ -68,6 +70,10 @@ class Automatic:
                 return
         else:
             self.why = "no model server answers on this machine (Ollama, LM Studio, llama-server, vLLM were looked for)"
+        if self._otherwise is not None:
+            await self._otherwise.load()
+            self._chosen = self._otherwise
+            return
         # A temperature or a limit of tokens means nothing to it; only what it knows is passed on.
         known = {name: value for name, value in self._options.items() if name in responder.OPTIONS}
         built_in = responder.create("built-in", known)

@@ -6,9 +6,10 @@ themselves are `pipeline` (recogniser, language model, voice) and `omni` (one mo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from locara.audio import Samples
 from locara.engines.contracts import Engine, Message, Sound, ToolCall
@@ -120,6 +121,21 @@ class KeepsSound(Protocol):
 
     def sound_of(self, turn: int) -> Sound | None:
         """What the user said in this turn, as long as it is kept."""
+        ...
+
+
+@runtime_checkable
+class Exchanges(Protocol):
+    """A brain whose engines can be changed while it runs."""
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """Stage -> engine."""
+        ...
+
+    def exchange(self, new: Mapping[str, Engine], system: str | None = None) -> tuple[asyncio.Task[Any], ...]:
+        """From now on these engines (loaded) in the place of those of their stages; ``system`` replaces what the model is
+        told of itself. Only while no turn and no reply is open. Returns the tasks that still end with the old ones."""
         ...
 
 

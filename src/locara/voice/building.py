@@ -72,14 +72,17 @@ def session(
     gain_control: bool = False,
     deadlines: Deadlines | None = None,
     end_with_input: bool = False,
+    language: str | None = None,
+    recommended: bool = False,
 ) -> Session:
     """A conversation, not started yet: use it with ``async with``.
 
     ``stt``, ``llm``, ``tts``, ``vad``, ``omni``: a model's name, ``{"model": name, ...}`` with options (``llm`` takes
     ``system``, ``url``, ``history``, how many characters of the conversation it is given, and ``audio_input``: the model
-    hears the user itself, without an ``stt``), or an engine object. What
-    is left out is what works from the installation alone; for ``llm``, a model server that already runs on this machine
-    comes first.
+    hears the user itself, without an ``stt``), or an engine object. What is left out is the best of what is on this
+    machine and fits it, else what works from the installation alone; for ``llm``, a model server that already runs comes
+    first. ``recommended``: what is left out is the best that fits, and ``ModelMissing`` says what to pull. ``language``: a
+    code such as ``de``, for what is chosen so.
     ``turn_detection``: the end-of-turn model, ``"silence"`` for none (words and silence then decide alone).
     ``tools``: plain callables with type hints; one with side effects (the default) runs only for a turn that is decided.
     ``input``, ``output``: ``"default"``, a device's name or a part of it, the path of a WAV file, ``"push"`` (see
@@ -105,12 +108,21 @@ def session(
     deadlines = deadlines or Deadlines()
     attending = understood(attention, idle, idle_prompt)
     why: dict[str, str] = {"wake": attending.why}
+    chosen: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    if omni is None:
+        from locara.voice import choosing
+
+        unnamed: dict[str, Stage] = {"stt": stt, "llm": llm, "tts": tts}
+        chosen, reasons = choosing.unnamed(unnamed, language=language, recommended=recommended)
+    stt, llm, tts = chosen.get("stt", stt), chosen.get("llm", llm), chosen.get("tts", tts)
     source, own_microphone = _source(input)
     hears = isinstance(llm, Mapping) and bool(llm.get("audio_input"))
     if stt is None and omni is None and own_microphone and not hears:
         # The default recogniser remembers how this microphone sounds: its first words are then understood like later ones.
         stt = {"device": source.name}
     brain = _brain(stt, llm, tts, omni, tools, deadlines, why)
+    why.update(reasons)
     sink, own_speaker = _sink(output)
     return Session(
         Parts(
@@ -136,6 +148,7 @@ def session(
             deadlines=deadlines,
             end_with_input=end_with_input,
             history_characters=_history_characters(llm),
+            make=_engine,
         )
     )
 
@@ -191,12 +204,14 @@ def _turn_detector(stage: Stage, why: dict[str, str]) -> TurnDetector | None:
 
 
 def _engine(kind: Kind, stage: Stage, why: dict[str, str]) -> Engine:
+    from locara.voice import naming
+
     if stage is None:
         why[kind] = "works offline from the installation alone" if kind != "llm" else ""
         return registry.create(kind, DEFAULTS[kind], {})
     if isinstance(stage, str):
         why[kind] = "asked for by name"
-        return registry.create(kind, stage, {})
+        return naming.named(kind, stage, {})
     if isinstance(stage, Mapping):
         options = dict(stage)
         model = options.pop("model", "")
@@ -211,7 +226,7 @@ def _engine(kind: Kind, stage: Stage, why: dict[str, str]) -> Engine:
         if not isinstance(model, str):
             raise ConfigError(f'{kind}={{"model": {model!r}}}: a model is named by a string', hint="see `plan`")
         why[kind] = "asked for by name" if model else "the default of this stage"
-        return registry.create(kind, model or DEFAULTS.get(kind, ""), options)
+        return naming.named(kind, model or DEFAULTS.get(kind, ""), options)
     if not hasattr(stage, "load") or not hasattr(stage, "info"):
         raise ConfigError(
             f"{kind}={stage!r} is no engine",

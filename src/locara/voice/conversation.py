@@ -15,6 +15,7 @@ from locara.devices.pushed import PushedSource
 from locara.errors import SessionError
 from locara.voice import events as tell
 from locara.voice import loading, moves
+from locara.voice.changing import Changing
 from locara.voice.history import Said, Used
 from locara.voice.loop import INBOX, Loop, Parts
 
@@ -66,6 +67,7 @@ class Session:
         self._phase = "new"
         self._said = 0
         self._stopping: asyncio.Task[None] | None = None
+        self._changing = Changing(self._loop, parts, lambda: self.plan)
         self.push_to_talk = PushToTalk(self._post)
         """The push-to-talk key."""
 
@@ -112,6 +114,7 @@ class Session:
         running = self._phase == "running"
         self._phase = "stopping"
         try:
+            await self._changing.close()
             if running:
                 await self._end_conversation()
             await self._release()
@@ -133,6 +136,7 @@ class Session:
             self._parts.brain,
             self._parts.sink,
             *self._stages.values(),
+            *self._changing.retired,
         )
         await loading.close_all(closing, self._parts.deadlines.close)
 
@@ -215,6 +219,22 @@ class Session:
         """Stops what the assistant is saying or about to say."""
         self._post(moves.Interrupt())
         return Handle()
+
+    async def change(self, *, stt: Any = None, llm: Any = None, tts: Any = None) -> dict[str, dict[str, str]]:
+        """Other engines from now on, named as in ``voice.session``; returns the new plan. What is left out stays.
+
+        Each is loaded and warmed beside the old one, so both need memory for a while. They take over in the next moment
+        in which nobody speaks and nothing is awaited: never within a turn or a reply. A ``plan-changed`` event says so.
+        Then the old ones are closed; what they kept to themselves (timers of the built-in responder) ends with them.
+
+        Raises ``ConfigError``, ``EngineMissing``, ``ModelMissing`` or ``StageError`` where a new one cannot be had, and
+        ``EngineTimeout`` where five minutes had no such moment: the old ones then go on as if nothing had been asked.
+        """
+        if self._phase != "running":
+            raise SessionError(f"this session is {self._phase}", hint="change it inside `async with session:`")
+        named: dict[Any, Any] = {"stt": stt, "llm": llm, "tts": tts}
+        await self._changing.change({kind: stage for kind, stage in named.items() if stage is not None})
+        return self.plan
 
     def mute(self) -> Handle:
         """From now on the microphone gives zeros, before anything else sees it."""

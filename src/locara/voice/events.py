@@ -37,6 +37,16 @@ class SessionStart(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanChanged(Event):
+    """Other engines have taken over, between turns (``session.change``). ``stages``: those that changed; ``plan``: the whole
+    plan as it is now, see `SessionStart`."""
+
+    type: ClassVar[str] = "plan-changed"
+    stages: tuple[str, ...]
+    plan: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionChanged(Event):
     """Wake-word mode: from now on the user is listened to (``attentive``), or the session waits for the word
     (``waiting``), and only the wake-word engine and voice activity get the sound.
@@ -274,9 +284,9 @@ class SessionEnd(Event):
 
 
 ALL: tuple[type[Event], ...] = (
-    SessionStart, AttentionChanged, UserIdle, SpeechStart, SpeechEnd, PartialTranscript, FinalTranscript, LlmToken,
-    AudioChunk, TurnEnd, BargeIn, Resume, ToolCalled, ToolResult, Rejected, DeviceChanged, DeviceSilent, EchoHandling,
-    Error, SessionEnd,
+    SessionStart, PlanChanged, AttentionChanged, UserIdle, SpeechStart, SpeechEnd, PartialTranscript, FinalTranscript,
+    LlmToken, AudioChunk, TurnEnd, BargeIn, Resume, ToolCalled, ToolResult, Rejected, DeviceChanged, DeviceSilent,
+    EchoHandling, Error, SessionEnd,
 )  # fmt: skip
 """Every event there is."""
 

@@ -12,15 +12,15 @@ import dataclasses
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from locara.audio import BLOCK, RATE, Samples, silence
 from locara.devices.choose import Kind
 from locara.devices.contracts import Sink, Source
-from locara.engines.contracts import Announces, Detector, Message, TurnDetector, WakeWord
-from locara.errors import DeviceError, LocaraError
+from locara.engines.contracts import Announces, Detector, Engine, Message, TurnDetector, WakeWord
+from locara.errors import ConfigError, DeviceError, LocaraError
 from locara.gate.canceller import Canceller
 from locara.gate.ear import Ear
 from locara.gate.echo_watch import Listening
@@ -29,7 +29,7 @@ from locara.gate.reference import Reference
 from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
 from locara.voice import moves, turns
-from locara.voice.brain import Brain, Deadlines, KeepsSound, failure
+from locara.voice.brain import Brain, Deadlines, Exchanges, KeepsSound, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
 from locara.voice.following import Following
@@ -38,6 +38,15 @@ from locara.voice.judging import Judging
 from locara.voice.state import SOUNDING, Rules, State, at_rest
 
 _log = logging.getLogger("locara")
+
+
+def _no_names(kind: str, stage: Any, why: dict[str, str]) -> Engine:
+    """Stands for `building` in a session that was put together by hand."""
+    if not hasattr(stage, "load"):
+        raise ConfigError(f"{kind}={stage!r}: this session takes engine objects only", hint="make it by voice.session")
+    why[kind] = "given by the app"
+    return cast(Engine, stage)
+
 
 EVENTS_WAITING = 2048
 """Events a consumer may lag behind: more than a minute of the busiest conversation."""
@@ -82,6 +91,8 @@ class Parts:
     """End when a recording has ended and everything is said."""
     history_characters: int = HISTORY_CHARACTERS
     """How much of the conversation the model is given."""
+    make: Callable[[Any, Any, dict[str, str]], Engine] = _no_names
+    """(kind, stage as `voice.session` takes it, why) -> an engine, not loaded: for changes while the session runs."""
 
 
 class Loop:
@@ -115,7 +126,10 @@ class Loop:
         self._judging = None if parts.turn is None else Judging(parts.turn, self.inbox.put)
         self._waking = Waking(parts.wake) if parts.wake is not None else None
         self._mouth: Mouth | None = None
+        self.between: Callable[[], None] | None = None
+        """Called once, in the next moment between turns: see `changing`."""
         self._tasks: list[asyncio.Task[None]] = []
+        self._announcing: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._being_said = (-1, 0)  # turn, number of the saying
         self._quiet_since = 0
@@ -144,9 +158,26 @@ class Loop:
         self._listening = self._spawn(self._listen(), "locara-listen")
         self._spawn(self._keep_output(), "locara-output")
         self._spawn(self.following.keep_watch(), "locara-devices")
+        self._listen_to_announcements()
+
+    def _listen_to_announcements(self) -> None:
         for engine in self._brain.engines.values():
             if isinstance(engine, Announces):
-                self._spawn(self._announce(engine), "locara-announce")
+                self._announcing = self._spawn(self._announce(engine), "locara-announce")
+
+    def exchange(self, new: Mapping[str, Engine], system: str | None) -> tuple[asyncio.Task[Any], ...]:
+        """Other engines from here on. Only from `between`. Returns the tasks that still end with the old ones."""
+        assert isinstance(self._brain, Exchanges)
+        left = self._brain.exchange(new, system)
+        announcing = self._announcing
+        if "llm" not in new:
+            return left
+        self._announcing = None
+        if announcing is not None:
+            announcing.cancel()
+            self._tasks.remove(announcing)
+        self._listen_to_announcements()
+        return left if announcing is None else (*left, announcing)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
@@ -276,6 +307,9 @@ class Loop:
             self._decide(happened)
             if isinstance(happened, moves.Heard):
                 self._after_block()
+            if self.between is not None and at_rest(self.state):
+                between, self.between = self.between, None
+                between()
             self.counters.slowest_step = max(self.counters.slowest_step, time.perf_counter() - began)
             if self.state.ended:
                 if self._listening is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from locara.audio import Samples
 from locara.engines.contracts import BringsTools, Engine, LanguageModel, Message, Recogniser, Tool, ToolCall, Voice
@@ -16,6 +16,7 @@ from locara.voice import tools as tooling
 from locara.voice.brain import Deadlines, Exactness, Post
 from locara.voice.making import Engines, Making
 from locara.voice.moves import Happened, ToolRan, Understood
+from locara.voice.pacing import Pace
 from locara.voice.reading_ahead import ReadingAhead
 from locara.voice.recognising import Recognising
 
@@ -38,12 +39,14 @@ class PipelineBrain:
     ) -> None:
         self._stt = stt
         self._system = system
+        self._apps_tools = tuple(tools)
         self._engines = Engines(llm, tts, tuple(tools), deadlines or Deadlines())
         self._recognising: dict[int, Recognising] = {}
         self._making: dict[int, Making] = {}
         self._turn_of: dict[int, int] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._reading: ReadingAhead | None = None
+        self._history: Callable[[], Sequence[Message]] = tuple
         self._post: Post | None = None
         self._rate = 24_000
 
@@ -77,15 +80,36 @@ class PipelineBrain:
 
     def start(self, post: Post, output_rate: int, history: Callable[[], Sequence[Message]]) -> None:
         """Where news goes, and at what rate sound is made. The engines are loaded now, so their own tools are known."""
-        llm = self._engines.llm
-        if isinstance(llm, BringsTools):
-            self._engines = replace(self._engines, tools=(*llm.tools, *self._engines.tools))
         self._post = post
         self._rate = output_rate
+        self._history = history
+        self._begin_reading()
+
+    def _begin_reading(self) -> None:
+        """With the model that there is now, and its own tools beside the app's."""
+        llm = self._engines.llm
+        own = tuple(llm.tools) if isinstance(llm, BringsTools) else ()
+        self._engines = replace(self._engines, tools=(*own, *self._apps_tools))
         deadline = self._engines.deadlines.first_token
-        self._reading = ReadingAhead(llm, self._engines.tools, self._system, history, deadline=deadline)
+        self._reading = ReadingAhead(llm, self._engines.tools, self._system, self._history, deadline=deadline)
         if self._system or self._engines.tools:
             self._reading.begins()  # the first turn then finds at least this much read
+
+    def exchange(self, new: Mapping[str, Engine], system: str | None = None) -> tuple[asyncio.Task[Any], ...]:
+        """See `Exchanges`. What was read ahead into the old model is read into the new one."""
+        left: set[asyncio.Task[Any]] = set(self._running)
+        before = self._reading
+        self._stt = cast(Recogniser, new.get("stt", self._stt))
+        llm, tts = new.get("llm", self._engines.llm), new.get("tts", self._engines.tts)
+        pace = Pace() if "tts" in new else self._engines.pace  # how fast it speaks was learned of the old voice
+        self._engines = replace(self._engines, llm=cast(LanguageModel, llm), tts=cast(Voice, tts), pace=pace)
+        if before is not None and ("llm" in new or system is not None):
+            self._system = self._system if system is None else system
+            left.add(asyncio.create_task(before.close(), name="read-ahead-close"))
+            self._begin_reading()
+            assert self._reading is not None
+            self._reading.requests, self._reading.seconds = before.requests, before.seconds
+        return tuple(left)
 
     # --- hearing ------------------------------------------------------------------------------------------------------
 
