@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 
 import file_voice  # type: ignore[import-not-found]
+from locara import speech
 from locara.catalog import extras, index
 from locara.catalog.fitting import GB
 from locara.catalog.machine import Machine, this_machine
 from locara.errors import ConfigError, EngineMissing, LocaraError, ModelMissing
+from locara.testing import ScriptedModel
 from locara.voice import choosing, naming, session
 
 
@@ -153,7 +156,28 @@ def test_the_best_of_what_is_on_disk_is_taken_with_the_reason(catalog: Path, tmp
     assert session(input="none", output="none", tts="espeak-ng").plan["tts"]["engine"] == "espeak-ng"
 
 
-def test_recommended_says_what_to_pull_and_takes_it_when_it_is_here(catalog: Path, tmp_path: Path) -> None:
+def test_a_voice_alone_is_chosen_as_in_a_session(catalog: Path, tmp_path: Path) -> None:
+    file_voice.put("tone-voice", tmp_path / "here")
+    assert asyncio.run(speech.synthesize("hello")).engine.model == "tone-voice"
+
+
+def test_a_model_that_hears_is_not_given_a_recogniser(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+
+    def unnamed(stages: Any, **_: Any) -> tuple[dict[str, Any], dict[str, str]]:
+        asked.append(set(stages))
+        return {}, {}
+
+    monkeypatch.setattr(choosing, "unnamed", unnamed)
+    session(input="none", output="none", llm={"model": ScriptedModel(hears=True), "audio_input": True})
+    session(input="none", output="none")
+    assert asked == [{"llm", "tts"}, {"stt", "llm", "tts"}]
+
+
+def test_recommended_says_what_to_pull_and_takes_it_when_it_is_here(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "installed", frozenset)  # else the best voice of the catalog is proposed
     with pytest.raises(ModelMissing) as caught:
         session(input="none", output="none", stt="pocketsphinx", llm="built-in", recommended=True)
     assert caught.value.hint == "locara models pull tone-voice"

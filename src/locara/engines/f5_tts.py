@@ -7,18 +7,18 @@ https://github.com/SWivid/F5-TTS
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from locara.engines import option_values
 from locara.engines.contracts import EngineInfo, Voice
 from locara.engines.isolated import Environment, IsolatedVoice
 from locara.errors import ConfigError, ModelMissing
 
 MODELS = ("f5-tts",)
 _ENVIRONMENT = Environment("f5-tts", "f5_tts", '"f5-tts>=1.1"', "locara.engines.f5_tts_worker")
-_OPTIONS = ("engine", "path", "config", "voice", "voice_text", "steps", "speed", "device", "python")
+_OPTIONS = ("config", "voice", "voice_text", "steps", "speed", "device", "python")
 
 
 def create(model: str, options: Mapping[str, Any]) -> Voice | None:
@@ -31,13 +31,7 @@ def create(model: str, options: Mapping[str, Any]) -> Voice | None:
     """
     if model not in MODELS and not (options.get("engine") == "f5-tts" and options.get("path")):
         return None
-    for name in options:
-        if name not in _OPTIONS:
-            near = difflib.get_close_matches(name, _OPTIONS, n=1)
-            raise ConfigError(
-                f"f5-tts has no option {name!r}",
-                hint=(f"did you mean {near[0]!r}? " if near else "") + f"It knows {', '.join(_OPTIONS[1:])}",
-            )
+    option_values.known("f5-tts", options, _OPTIONS)
     path = options.get("path")
     if path is None:
         raise ModelMissing(

@@ -6,18 +6,18 @@ CC-BY-4.0; the weights that can clone a voice are gated. https://github.com/kyut
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from locara.engines import option_values
 from locara.engines.contracts import EngineInfo, Voice
 from locara.engines.isolated import Environment, IsolatedVoice
-from locara.errors import ConfigError, ModelMissing
+from locara.errors import ModelMissing
 
 MODELS = ("pocket-tts",)
 _ENVIRONMENT = Environment("pocket-tts", "pocket_tts", '"pocket-tts>=4"', "locara.engines.pocket_tts_worker")
-_OPTIONS = ("engine", "path", "config", "voice", "temperature", "steps", "python")
+_OPTIONS = ("config", "voice", "temperature", "steps", "python")
 
 
 def create(model: str, options: Mapping[str, Any]) -> Voice | None:
@@ -30,13 +30,7 @@ def create(model: str, options: Mapping[str, Any]) -> Voice | None:
     """
     if model not in MODELS and not (options.get("engine") == "pocket-tts" and options.get("path")):
         return None
-    for name in options:
-        if name not in _OPTIONS:
-            near = difflib.get_close_matches(name, _OPTIONS, n=1)
-            raise ConfigError(
-                f"pocket-tts has no option {name!r}",
-                hint=(f"did you mean {near[0]!r}? " if near else "") + f"It knows {', '.join(_OPTIONS[1:])}",
-            )
+    option_values.known("pocket-tts", options, _OPTIONS)
     path = options.get("path")
     if path is None:
         raise ModelMissing(

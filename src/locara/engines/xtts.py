@@ -7,11 +7,11 @@ https://github.com/idiap/coqui-ai-TTS
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from locara.engines import option_values
 from locara.engines.contracts import EngineInfo, Voice
 from locara.engines.isolated import Environment, IsolatedVoice
 from locara.errors import ConfigError, ModelMissing
@@ -19,7 +19,7 @@ from locara.errors import ConfigError, ModelMissing
 MODELS = ("xtts-v2", "xtts")
 LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "pl", "tr", "ru", "nl", "cs", "ar", "zh-cn", "ja", "hu", "ko", "hi")
 _ENVIRONMENT = Environment("xtts", "TTS", '"coqui-tts>=0.28"', "locara.engines.xtts_worker")
-_OPTIONS = ("engine", "path", "voice", "language", "speed", "device", "python")
+_OPTIONS = ("voice", "language", "speed", "device", "python")
 
 
 def create(model: str, options: Mapping[str, Any]) -> Voice | None:
@@ -31,13 +31,7 @@ def create(model: str, options: Mapping[str, Any]) -> Voice | None:
     """
     if model not in MODELS and not (options.get("engine") == "xtts" and options.get("path")):
         return None
-    for name in options:
-        if name not in _OPTIONS:
-            near = difflib.get_close_matches(name, _OPTIONS, n=1)
-            raise ConfigError(
-                f"xtts has no option {name!r}",
-                hint=(f"did you mean {near[0]!r}? " if near else "") + f"It knows {', '.join(_OPTIONS[1:])}",
-            )
+    option_values.known("xtts", options, _OPTIONS)
     language = str(options.get("language", "en"))
     if language not in LANGUAGES:
         raise ConfigError(f"xtts does not speak {language!r}", hint=f"it speaks {', '.join(LANGUAGES)}")

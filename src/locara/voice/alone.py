@@ -5,22 +5,24 @@ What may live here: bringing it up and down, for the modalities that stand besid
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from locara.engines.contracts import Engine, Kind
+from locara.voice import choosing
 from locara.voice.brain import Deadlines
 from locara.voice.building import Stage, _engine
 from locara.voice.loading import close_all, load_all
 
 
 @asynccontextmanager
-async def alone(stages: dict[Kind, Stage], deadlines: Deadlines) -> AsyncIterator[dict[Kind, Engine]]:
+async def alone(stages: Mapping[Kind, Stage], deadlines: Deadlines) -> AsyncIterator[dict[Kind, Engine]]:
     """Kind -> engine, loaded. Raises what `voice.session` and its ``start`` raise for the same names."""
     engines: dict[Kind, Engine] = {}
+    chosen, _ = choosing.unnamed({str(kind): stage for kind, stage in stages.items()})
     try:
         for kind, stage in stages.items():
-            engines[kind] = _engine(kind, stage, {})
+            engines[kind] = _engine(kind, chosen.get(kind, stage), {})
         await load_all({str(kind): engine for kind, engine in engines.items()}, deadlines.load)
         yield engines
     finally:

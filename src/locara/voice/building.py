@@ -114,6 +114,8 @@ def session(
         from locara.voice import choosing
 
         unnamed: dict[str, Stage] = {"stt": stt, "llm": llm, "tts": tts}
+        if isinstance(llm, Mapping) and llm.get("audio_input"):
+            del unnamed["stt"]  # the model hears by itself
         chosen, reasons = choosing.unnamed(unnamed, language=language, recommended=recommended)
     stt, llm, tts = chosen.get("stt", stt), chosen.get("llm", llm), chosen.get("tts", tts)
     source, own_microphone = _source(input)
