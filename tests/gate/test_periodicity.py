@@ -18,7 +18,7 @@ from .echoes import blocks, through
 
 def _vowel(hertz: float, n: int = WINDOW, level: float = 0.1) -> Samples:
     at = np.arange(n) / RATE
-    return (level * sum(np.cos(2 * np.pi * k * hertz * at + k) / k for k in range(1, 12))).astype(np.float32)
+    return np.asarray(level * sum(np.cos(2 * np.pi * k * hertz * at + k) / k for k in range(1, 12)), dtype=np.float32)
 
 
 def _noise(seed: int, n: int = WINDOW, level: float = 0.1) -> Samples:

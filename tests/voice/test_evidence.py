@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,7 +205,7 @@ def test_a_voice_over_our_own_echo_must_last_longer_to_open_a_turn() -> None:
 
 
 def test_of_a_voice_that_may_be_a_noise_no_words_count_but_commands() -> None:
-    said = {"voiced": 0.6, "silence": 0.3, "settled": True, "confidence": 0.9}
+    said: dict[str, Any] = {"voiced": 0.6, "silence": 0.3, "settled": True, "confidence": 0.9}
     assert floor(text="in london", **said, clear=0.06) is Floor.TAKEN
     assert floor(text="in london", **said, clear=0.04) is Floor.KEPT
     assert floor(text="in london", **said, clear=None) is Floor.TAKEN
@@ -216,7 +218,7 @@ def test_of_a_voice_that_may_be_a_noise_no_words_count_but_commands() -> None:
 def test_more_of_a_clear_voice_never_takes_the_floor_away(
     voiced: float, silence: float, text: str, settled: bool
 ) -> None:
-    told = {"voiced": voiced, "silence": silence, "text": text, "settled": settled}
+    told: dict[str, Any] = {"voiced": voiced, "silence": silence, "text": text, "settled": settled}
     if floor(**told, clear=0.0) is Floor.TAKEN:
         assert floor(**told, clear=voiced) is Floor.TAKEN
     assert floor(**told, clear=evidence.CLEAR_SECONDS) is floor(**told)
