@@ -222,3 +222,10 @@ def test_more_of_a_clear_voice_never_takes_the_floor_away(
     if floor(**told, clear=0.0) is Floor.TAKEN:
         assert floor(**told, clear=voiced) is Floor.TAKEN
     assert floor(**told, clear=evidence.CLEAR_SECONDS) is floor(**told)
+
+
+def test_over_our_echo_a_block_is_surely_voice_if_it_has_a_pitch_and_voice_activity_is_sure() -> None:
+    assert evidence.is_clear(0.9, 0.2, 0.9)
+    assert not evidence.is_clear(0.9, 0.2, 0.6)
+    assert not evidence.is_clear(0.55, 0.2, 0.9)
+    assert evidence.is_clear(0.55, 0.0, 0.0), "where no echo is heard nothing more is asked"

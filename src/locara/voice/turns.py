@@ -152,7 +152,7 @@ def _heard(step: Step, heard: Heard) -> None:
 
 
 def _clear(heard: Heard) -> int:
-    return heard.n if evidence.is_clear(heard.echo, heard.pitch) else 0
+    return heard.n if evidence.is_clear(heard.probability, heard.echo, heard.pitch) else 0
 
 
 def _open_turn(step: Step, why: On, *, began: int, held: bool = False) -> None:
