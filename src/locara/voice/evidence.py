@@ -53,9 +53,9 @@ PITCHED = 0.75
 """Periodicity (0 to 1) from which a block has a pitch. What cancelling our echo leaves of a noise seldom has one."""
 
 SURELY_VOICE = 0.7
-"""Probability of speech from which such a block is surely a voice. What is left of our own voice has a pitch, but stays below
-(0.55 to 0.74 at most in three that stopped a reply). With both, three blocks are found in 1 of 20 noises and echoes that
-stopped a reply on three seeds (music), and in 126 of 136 interruptions by the time they did."""
+"""Probability of speech from which such a block is surely a voice. What is left of our own voice has a pitch, too, but voice
+activity is half sure of it only (0.55 to 0.74 at most in three that stopped a reply). With both, three blocks are found in
+1 of 20 noises and echoes that stopped a reply on three seeds, and in 126 of 136 interruptions by the time they did."""
 
 
 def is_clear(probability: float, echo: float, pitch: float) -> bool:
