@@ -1,6 +1,7 @@
 """How often a person is cut off in a pause, and how long a person waits for the end of turn to be found.
 
     python benchmarks/end_of_turn.py --scenes DIR [--families turn_eot,dictation] [--turn-detection prosody] [--folds DIR]
+        [--smart-turn FILE]
 
 DIR holds conversations with exact labels: ``truth.json`` with ``scenarios``, each with ``mic`` (a 16 kHz WAV file),
 ``family`` and ``turns`` of ``start``, ``end`` and ``pauses`` in seconds. Each is heard by a real session (real voice
@@ -109,14 +110,16 @@ class Watch:
             self.pauses[turn, revision] = replace(self.pauses[turn, revision], **what)
 
 
-def unheard(told: dict[str, Any], folds: Path | None) -> dict[str, str] | None:
-    """The prosody detector with weights that have not heard the clips of this scene; None for the product's own, which
-    may have. Scenes of clips of several folds are for the product's own too: their clips are phrases and digits."""
+def unheard(told: dict[str, Any], folds: Path | None, smart_turn: Path | None = None) -> dict[str, str] | None:
+    """The prosody detector with weights that have not heard the clips of this scene; with ``smart_turn``, that model's file,
+    both. None for the product's own, which may have heard them. Scenes of clips of several folds get any weights: their
+    clips are phrases and digits."""
+    asked = {"model": "prosody"} if smart_turn is None else {"model": "smart-turn", "path": str(smart_turn)}
     if folds is None:
-        return None
+        return None if smart_turn is None else asked
     fold_of = json.loads((folds / "folds.json").read_text("utf-8"))
     found = {fold_of[clip] for turn in told["turns"] for clip in turn["clips"] if clip in fold_of}
-    return {"model": "prosody", "weights": str(folds / f"fold-{found.pop() if len(found) == 1 else 0}.npz")}
+    return asked | {"weights": str(folds / f"fold-{found.pop() if len(found) == 1 else 0}.npz")}
 
 
 async def _listen(sound: Samples, turn_detection: str | dict[str, str] | None) -> None:
@@ -260,6 +263,7 @@ def main() -> None:
     parser.add_argument("--families", default="turn_eot,dictation", help="comma-separated families of scenes")
     parser.add_argument("--turn-detection", default="", help="end-of-turn model; default: the product's")
     parser.add_argument("--folds", type=Path, help="cross-validated prosody: see train_prosody.py --folds")
+    parser.add_argument("--smart-turn", type=Path, help="its ONNX file: smart-turn, blended with prosody, is asked")
     parser.add_argument("--most", type=int, default=10_000, help="at most so many scenes of each family")
     asked = parser.parse_args()
     truth = asked.scenes / "truth.json"
@@ -270,7 +274,7 @@ def main() -> None:
     for family in asked.families.split(","):
         told = [one for one in json.loads(truth.read_text())["scenarios"] if one["family"] == family and one["turns"]]
         scenes = [
-            _scene(one, asked.scenes, asked.turn_detection or unheard(one, asked.folds), vad)
+            _scene(one, asked.scenes, asked.turn_detection or unheard(one, asked.folds, asked.smart_turn), vad)
             for one in told[: asked.most]
         ]
         if scenes:

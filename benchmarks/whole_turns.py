@@ -1,6 +1,7 @@
 """Whole turns through whole sessions: what a person hears of the decisions about the end of turn.
 
     python benchmarks/whole_turns.py --scenes DIR [--families turn_eot,turn_noisy,noise_idle] [--folds DIR]
+        [--smart-turn FILE]
 
 DIR holds conversations with exact labels, as for `end_of_turn.py`. Each is heard by a real session: real voice activity,
 recogniser and end-of-turn model, charged in virtual time what they took; the reply is an instant one of about a second,
@@ -77,7 +78,7 @@ async def _played(
 def heard(told: dict[str, Any], asked: argparse.Namespace, patience: str) -> Heard:
     """Plays one scene and reads what was played."""
     sound = read(asked.scenes / told["mic"])
-    turn_detection = unheard(told, asked.folds)
+    turn_detection = unheard(told, asked.folds, asked.smart_turn)
     # A machine that others use at the same time must not make an engine look slower than 50 ms a call.
     out, rate = clock.run(
         _played(sound, patience, turn_detection, embedded=asked.embedded), charge=lambda seconds: min(seconds, 0.05)
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument("--patience", default="quick,normal,patient", help="comma-separated")
     parser.add_argument("--embedded", action="store_true", help="the built-in responder and espeak-ng answer")
     parser.add_argument("--folds", type=Path, help="cross-validated prosody: see train_prosody.py --folds")
+    parser.add_argument("--smart-turn", type=Path, help="its ONNX file: smart-turn, blended with prosody, is asked")
     parser.add_argument("--most", type=int, default=10_000, help="at most so many scenes of each family")
     asked = parser.parse_args()
     truth = asked.scenes / "truth.json"

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from locara.audio import RATE, Samples
-from locara.engines import hugging_face, onnx_runtime, registry, smart_turn
+from locara.engines import hugging_face, onnx_runtime, prosody, registry, smart_turn
+from locara.engines.blended_turn import blended
 from locara.engines.contracts import TurnDetector
 from locara.engines.smart_turn_features import features
 from locara.errors import AudioError, ConfigError, EngineFailed, EngineMissing, EngineTimeout
@@ -92,6 +93,11 @@ async def _ask(detector: TurnDetector, samples: Samples) -> float:
         await detector.close()
 
 
+def _made(detector: TurnDetector | None) -> TurnDetector:
+    assert detector is not None
+    return detector
+
+
 def _detector(path: Path | None) -> smart_turn.SmartTurn:
     return smart_turn.SmartTurn(path)
 
@@ -100,8 +106,24 @@ def _detector(path: Path | None) -> smart_turn.SmartTurn:
 
 
 def test_it_is_found_by_its_name() -> None:
-    assert isinstance(registry.create("turn", "smart-turn", {}), smart_turn.SmartTurn)
+    assert isinstance(registry.create("turn", "smart-turn", {"blend": False}), smart_turn.SmartTurn)
     assert smart_turn.create("turn-1-mini", {}) is None
+
+
+def test_prosody_is_asked_too_unless_told_otherwise(tmp_path: Path) -> None:
+    _runtime_or_skip()
+    tiny = str(_model(tmp_path / "tiny.onnx"))
+    both, alone, second = (
+        _made(smart_turn.create("smart-turn", {"path": tiny})),
+        _made(smart_turn.create("smart-turn", {"path": tiny, "blend": False})),
+        _made(prosody.create("prosody", {})),
+    )
+    sound = np.concatenate((_rising()[:RATE], np.zeros(RATE // 5, np.float32)))
+    told = [asyncio.run(_ask(one, sound)) for one in (both, alone, second)]
+    assert told[0] == pytest.approx(blended(told[1], told[2], smart_turn.BLEND))
+    assert len({round(one, 3) for one in told}) == 3
+    assert "prosody" in both.info.note
+    assert both.seconds == 8.0
 
 
 def test_a_mistyped_option_and_a_path_that_is_none_are_refused() -> None:
@@ -110,6 +132,10 @@ def test_a_mistyped_option_and_a_path_that_is_none_are_refused() -> None:
     for wrong in (3, "", ["a"]):
         with pytest.raises(ConfigError, match="path"):
             smart_turn.create("smart-turn", {"path": wrong})
+    with pytest.raises(ConfigError, match="blend"):
+        smart_turn.create("smart-turn", {"blend": "no"})
+    with pytest.raises(ConfigError, match="weights"):
+        smart_turn.create("smart-turn", {"weights": 3})
 
 
 # --- which file -------------------------------------------------------------------------------------------------------

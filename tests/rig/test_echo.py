@@ -15,6 +15,7 @@ from locara.testing import (
     Conversation,
     EnergyDetector,
     Line,
+    Result,
     Room,
     ScriptedModel,
     ScriptedRecogniser,
@@ -142,6 +143,48 @@ def test_a_session_that_cancels_its_echo_can_be_interrupted_from_its_first_secon
     (barge,) = result.of("barge-in")
     assert 0.0 < barge.t - (begins + after) < 1.2
     assert result.texts("final-transcript") == ["tell me all about it", "stop please I know it"]
+
+
+def _interrupted_by(sound: Samples, words: str) -> Result:
+    """A reply on open speakers, and ``sound`` after 2 s of it, in which the recogniser finds ``words``."""
+    first = play(Conversation([Line(0.5, "tell me all about it")], replies=[LONG]), tts=Talking())
+    begins = first.of("audio-chunk")[0].t + 2.0
+    lines = [Line(0.5, "tell me all about it"), Line(begins, words, seconds=sound.size / RATE)]
+    user = silence(round(begins * RATE) + sound.size)
+    user[: round((lines[0].end + 0.1) * RATE)] = _voices(lines[:1])
+    user[-sound.size :] += sound
+    talk = Conversation(lines, replies=[LONG, "Fine."], echo_db=-12.0, noise_dbfs=-65.0, settings=CANCEL, more=10.0)
+    result = play(talk, tts=Talking(), response=ROOMS["near"], user=user)
+    check_story(result)
+    return result
+
+
+def _rattle(seconds: float) -> Samples:
+    return (0.1 * np.random.default_rng(8).standard_normal(round(seconds * RATE))).astype(np.float32)
+
+
+def _vowels(seconds: float) -> Samples:
+    at = np.arange(round(seconds * RATE)) / RATE
+    return np.asarray(0.1 * sum(np.cos(2 * np.pi * k * 130.0 * at + k) / k for k in range(1, 12)), dtype=np.float32)
+
+
+def test_a_noise_while_it_speaks_on_open_speakers_stops_nothing_though_words_are_found_in_it() -> None:
+    """Voice activity takes any loud sound for a voice here, and the recogniser hears words in it: it has no pitch."""
+    result = _interrupted_by(_rattle(0.6), "in london")
+    assert not result.of("barge-in")
+    assert result.of("resume")
+    assert [one.reason for one in result.of("rejected")] == ["no-speech"]
+    assert [one.reason for one in result.turn_ends("assistant")] == ["finished"]
+
+
+def test_a_voice_while_it_speaks_on_open_speakers_takes_the_floor_by_the_same_words() -> None:
+    result = _interrupted_by(_vowels(0.6), "in london")
+    assert result.of("barge-in")
+    assert result.texts("final-transcript")[-1] == "in london"
+
+
+def test_a_sound_that_goes_on_takes_the_floor_without_a_pitch() -> None:
+    assert _interrupted_by(_rattle(1.5), "i only whisper to you").of("barge-in")
 
 
 class Distorting(Room):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,3 +202,30 @@ def test_more_echo_never_makes_a_voice_and_without_any_the_probability_decides(
 def test_a_voice_over_our_own_echo_must_last_longer_to_open_a_turn() -> None:
     assert evidence.onset_seconds(0.0) == evidence.ONSET_SECONDS
     assert evidence.onset_seconds(0.01) == evidence.ECHO_ONSET_SECONDS > evidence.ONSET_SECONDS
+
+
+def test_of_a_voice_that_may_be_a_noise_no_words_count_but_commands() -> None:
+    said: dict[str, Any] = {"voiced": 0.6, "silence": 0.3, "settled": True, "confidence": 0.9}
+    assert floor(text="in london", **said, clear=0.06) is Floor.TAKEN
+    assert floor(text="in london", **said, clear=0.04) is Floor.KEPT
+    assert floor(text="in london", **said, clear=None) is Floor.TAKEN
+    assert floor(text="stop", **said, clear=0.0) is Floor.TAKEN
+    assert floor(text="yes", **said, clear=0.0, asked=True) is Floor.KEPT
+    assert floor(text="in london", **said, clear=0.0, continued=True) is Floor.KEPT
+
+
+@given(st.floats(0.0, 5.0), st.floats(0.0, 5.0), SAID, st.booleans())
+def test_more_of_a_clear_voice_never_takes_the_floor_away(
+    voiced: float, silence: float, text: str, settled: bool
+) -> None:
+    told: dict[str, Any] = {"voiced": voiced, "silence": silence, "text": text, "settled": settled}
+    if floor(**told, clear=0.0) is Floor.TAKEN:
+        assert floor(**told, clear=voiced) is Floor.TAKEN
+    assert floor(**told, clear=evidence.CLEAR_SECONDS) is floor(**told)
+
+
+def test_over_our_echo_a_block_is_surely_voice_if_it_has_a_pitch_and_voice_activity_is_sure() -> None:
+    assert evidence.is_clear(0.9, 0.2, 0.9)
+    assert not evidence.is_clear(0.9, 0.2, 0.6)
+    assert not evidence.is_clear(0.55, 0.2, 0.9)
+    assert evidence.is_clear(0.55, 0.0, 0.0), "where no echo is heard nothing more is asked"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from locara.audio import BLOCK, RATE, seconds
+from locara.audio import BLOCK, RATE, samples_in, seconds
 from locara.engines.contracts import ToolCall
 from locara.gate.mouth import Mouth
 from locara.testing import Conversation, Line, play
@@ -808,3 +808,45 @@ def test_what_our_own_echo_explains_is_no_voice_and_what_it_does_not_must_last_a
         state, _ = receive(state, moves.Heard(BLOCK, 0.99, echo=0.2))
         opened += BLOCK / RATE
     assert opened == pytest.approx(evidence.ECHO_ONSET_SECONDS)
+
+
+def _over_our_echo(talk: Talk, seconds: float, pitch: float) -> Talk:
+    for _ in range(round(seconds * RATE / BLOCK)):
+        talk.loud = talk.state.now + BLOCK
+        talk.tell(moves.Heard(BLOCK, 0.9, talk.loud, echo=0.2, pitch=pitch))
+    return talk
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.4, 0.7])
+def test_words_of_a_voice_over_our_echo_count_only_if_it_had_a_pitch(seconds: float) -> None:
+    voice = _over_our_echo(Talk().speaking(), seconds, 0.9).quiet(0.1).understood("in london please")
+    assert any(one.startswith("= barge-in") for one in voice.took())
+    noise = _over_our_echo(Talk().speaking(), seconds, 0.3).quiet(0.1).understood("in london please").quiet(0.3)
+    took = noise.took()
+    assert "goon" in took
+    assert "= rejected no-speech: in london please" in took
+    assert noise.state.assistant is Assistant.SPEAKING
+
+
+def test_over_our_echo_stop_needs_no_pitch_and_neither_does_who_talks_on() -> None:
+    stop = _over_our_echo(Talk().speaking(), 0.3, 0.0).understood("stop", settled=False)
+    assert stop.state.turn is not None
+    assert not stop.state.turn.over
+    whisper = _over_our_echo(Talk().speaking(), evidence.TAKE_SECONDS + 0.1, 0.0)
+    assert whisper.state.turn is not None
+    assert not whisper.state.turn.over
+
+
+def test_a_pitch_counts_from_before_the_turn_opened_and_from_all_its_parts() -> None:
+    talk = _over_our_echo(Talk().speaking(), evidence.CLEAR_SECONDS, 0.9)
+    _over_our_echo(talk, 0.2, 0.0)
+    assert talk.state.turn is not None
+    assert talk.state.turn.clear == samples_in(evidence.CLEAR_SECONDS)
+    _over_our_echo(talk.quiet(0.1), 0.1, 0.9)
+    assert talk.state.turn.clear == samples_in(evidence.CLEAR_SECONDS + 0.1)
+
+
+def test_where_no_echo_is_heard_every_voice_is_clear() -> None:
+    talk = Talk().voice(0.5)
+    assert talk.state.turn is not None
+    assert talk.state.turn.clear == talk.state.turn.voiced > 0

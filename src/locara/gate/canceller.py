@@ -13,6 +13,7 @@ import numpy as np
 from locara.audio import BLOCK, RATE, Samples, gain, samples_in
 from locara.gate.echo_path import EchoPath
 from locara.gate.lapped import FRAME, LAG, Apart, Together
+from locara.gate.periodicity import Pitch
 from locara.gate.residual import Residual
 
 PLAYED = gain(-70.0)
@@ -34,12 +35,14 @@ _FIGURES = 0.99  # how much of the past counts in the figures: 2 s of playing
 class Cleaned:
     """One block. ``sound``: what is to be recognised, ``LAG`` samples late. ``decisive``: the same for decisions, echo
     taken out harder; while nothing of ours can be heard it is the block itself, not late. ``echo``: how surely what is
-    heard is only our own echo, 0 to 1; 0 where there can be none."""
+    heard is only our own echo, 0 to 1; 0 where there can be none. ``pitch``: how periodic what is left is, 0 to 1; not
+    looked at where no echo is ``expected``."""
 
     sound: Samples
     decisive: Samples
     echo: float
     expected: bool
+    pitch: float = 0.0
 
 
 class Canceller:
@@ -52,6 +55,7 @@ class Canceller:
         self._heard, self._played = Apart(), Apart()
         self._sound, self._decisive = Together(), Together()
         self._path, self._residual = EchoPath(), Residual()
+        self._pitch = Pitch(views=2)
         self._expect = 0  # samples for which an echo may still come
         self._worse = 0
         self._filled = 0
@@ -109,7 +113,7 @@ class Canceller:
         self._note(np.array([float(one.sum()) for one in powers]), judged.echo, learn=learn)
         sound = self._sound.push(np.fft.irfft(left * judged.kind).astype(np.float32))
         decisive = self._decisive.push(np.fft.irfft(left * judged.strict).astype(np.float32))
-        return Cleaned(sound, decisive, judged.echo, True)
+        return Cleaned(sound, decisive, judged.echo, True, self._pitch.push(sound, decisive))
 
     def _note(self, powers: np.ndarray, echo: float, *, learn: bool) -> None:
         if not learn:

@@ -41,6 +41,8 @@ class Impression:
     """dB relative to full scale."""
     echo: float = 0.0
     """How surely it is only our own echo, 0 to 1."""
+    pitch: float = 0.0
+    """How periodic it is, as a vowel, 0 to 1; only where an echo may be heard."""
 
 
 class Ear:
@@ -127,7 +129,7 @@ class Ear:
         if cleaned.expected and played is not None and not self.muted:
             spoken = probability >= SPOKEN and cleaned.echo < SPOKEN
             self._watch.push(played=dbfs(played), heard=level, left=dbfs(cleaned.decisive), spoken=spoken)
-        return block, Impression(block.size, probability, until, level, cleaned.echo)
+        return block, Impression(block.size, probability, until, level, cleaned.echo, cleaned.pitch)
 
     def _improved(self, sound: Samples, probability: float) -> Samples:
         if self._suppressor is not None:

@@ -217,7 +217,8 @@ class Rejected(Event):
     * ``no-words``: a sound in which no words were found.
     * ``backchannel``: "mm-hm" and its kind, said while the assistant speaks.
     * ``echo``: ``text`` is what the assistant itself was saying just then.
-    * ``no-speech``: ``text`` has more words than there was voice for.
+    * ``no-speech``: ``text`` has more words than there was voice for, or was found in a sound that, where our own echo was
+      heard too, was not surely a voice.
     * ``hallucination``: ``text`` is a loop or an invention of the recogniser.
     * ``muted``; ``replaced`` (by typed text).
     """

@@ -245,7 +245,7 @@ class Loop:
                     if self.parts.microphone:
                         self.following.listen_for_zeros(self.ear)
                     self._told_of_echo()
-                    await self.inbox.put(moves.Heard(like.n, like.probability, like.loud_until, like.echo))
+                    await self.inbox.put(moves.Heard(like.n, like.probability, like.loud_until, like.echo, like.pitch))
                     if self._waking is not None:
                         await self._spot(self._waking, block.size)
         except LocaraError as error:

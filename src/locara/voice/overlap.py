@@ -45,6 +45,7 @@ def _judge(step: Step) -> None:
     reason = why_not_said(step, turn) if turn.text else None
     verdict = evidence.floor(
         voiced=turn.voiced / RATE,
+        clear=turn.clear / RATE,
         silence=silence,
         text="" if reason else turn.text,
         settled=turn.settled,
@@ -59,7 +60,8 @@ def _judge(step: Step) -> None:
         taken(step)
     elif verdict is Floor.KEPT:
         backchannel = evidence.only_backchannel(turn.text)
-        dismiss(step, reason or ("backchannel" if backchannel else "no-words"))
+        noise = bool(turn.text) and evidence.unclear(turn.voiced / RATE, turn.clear / RATE)
+        dismiss(step, reason or ("backchannel" if backchannel else "no-speech" if noise else "no-words"))
 
 
 def _asked(step: Step) -> bool:

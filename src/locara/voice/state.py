@@ -162,6 +162,8 @@ class Turn:
     """``speech-end`` was told and no ``speech-start`` since."""
     voiced: int = 0
     """Samples of voice in it."""
+    clear: int = 0
+    """Those of them that are surely a voice, see `evidence.is_clear`."""
     guess: str = ""
     """The last words that the recogniser guessed at, also if it took them back."""
     over_reply: int = -1
@@ -215,6 +217,8 @@ class State:
     voice: bool = False
     run: int = 0
     """Samples since ``voice`` last changed."""
+    clear: int = 0
+    """Samples of the voice that is on now that are surely one."""
     probability: float = 0.0
     last_turn: int = -1
     last_reply: int = -1

@@ -11,6 +11,8 @@ with side effects.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from locara.audio import samples_in
 from locara.voice import attending, endings, events, evidence, overlap, replies
 from locara.voice.moves import (
@@ -132,7 +134,8 @@ def _heard(step: Step, heard: Heard) -> None:
     s = step.s
     voice = evidence.is_voice(heard.probability, heard.echo, already=s.voice)
     run = s.run + heard.n if voice == s.voice else heard.n
-    step.set(now=s.now + heard.n, voice=voice, run=run, probability=heard.probability)
+    clear = (s.clear if s.voice else 0) + _clear(heard) if voice else 0
+    step.set(now=s.now + heard.n, voice=voice, run=run, clear=clear, probability=heard.probability)
     if voice and s.assistant is Assistant.SPEAKING and (s.rules.open_mic or s.turn is not None):
         overlap.duck(step)
     match s.user:
@@ -148,11 +151,15 @@ def _heard(step: Step, heard: Heard) -> None:
     replies.watch(step)
 
 
+def _clear(heard: Heard) -> int:
+    return heard.n if evidence.is_clear(heard.probability, heard.echo, heard.pitch) else 0
+
+
 def _open_turn(step: Step, why: On, *, began: int, held: bool = False) -> None:
     s = step.s
     over_reply, over_at = overlap.position(s, began)
-    voiced = s.run if s.voice else 0
-    turn = Turn(s.last_turn + 1, began, s.now, held=held, voiced=voiced, over_reply=over_reply, over_at=over_at)
+    turn = Turn(s.last_turn + 1, began, s.now, held=held, over_reply=over_reply, over_at=over_at)
+    turn = replace(turn, voiced=s.run if s.voice else 0, clear=s.clear)
     step.set(turn=turn, last_turn=turn.id)
     step.user(why)
     step.do(Listen(turn.id, max(0 if held else s.attention.heard_from, began - _PREROLL)))
@@ -161,7 +168,8 @@ def _open_turn(step: Step, why: On, *, began: int, held: bool = False) -> None:
 
 def _heard_talking(step: Step, heard: Heard) -> None:
     s = step.s
-    turn = step.in_turn(voiced=step.turn.voiced + (heard.n if s.voice else 0))
+    voiced, clear = (heard.n, _clear(heard)) if s.voice else (0, 0)
+    turn = step.in_turn(voiced=step.turn.voiced + voiced, clear=step.turn.clear + clear)
     step.do(Feed(turn.id))
     if s.voice and s.run >= _DISTURBED:
         replies.drop_unheard(step)  # they really go on: what was prepared answers half of it
@@ -214,6 +222,7 @@ def _go_on_talking(step: Step, why: On) -> None:
         understood_at=None,
         reason="complete",
         voiced=turn.voiced + (s.run if s.voice else 0),
+        clear=turn.clear + s.clear,
     )
     step.user(why)
     step.do(Listen(turn.id, max(0, s.now - (s.run if s.voice else 0) - _PREROLL)))
