@@ -84,6 +84,18 @@ def _moonshine_folder(folder: Path) -> Mapping[str, Any]:
     return {"path": str(import_module("moonshine_weights").write(folder))}
 
 
+def _sherpa(module: str, model: str) -> Callable[[Path], Mapping[str, Any]]:
+    """A model of sherpa-onnx that is made here: tokens for tones, or tones for tokens."""
+
+    def make(folder: Path) -> Mapping[str, Any]:
+        getattr(import_module(module), model)(folder)
+        return {"path": str(folder), "threads": 1}
+
+    return make
+
+
+_SHERPA = ("sherpa_onnx", "onnx")
+
 ENGINES: tuple[Engine, ...] = (
     Engine("silero", "vad", "silero"),
     Engine("prosody", "turn", "prosody"),
@@ -91,6 +103,24 @@ ENGINES: tuple[Engine, ...] = (
     Engine("faster-whisper", "stt", "tiny weights", _whisper_folder, needs=("ctranslate2",), extra="faster-whisper"),
     Engine("whisper-cpp", "stt", "tiny weights", _whisper_file, needs=("_pywhispercpp",), extra="whisper-cpp"),
     Engine("moonshine", "stt", "tiny weights", _moonshine_folder, needs=("moonshine_voice", "onnx"), extra="moonshine"),
+    Engine(
+        "sherpa-onnx",
+        "stt",
+        "tiny zipformer",
+        _sherpa("sherpa_models", "zipformer_transducer"),
+        _SHERPA,
+        extra="sherpa",
+    ),
+    Engine(
+        "sherpa-onnx",
+        "stt",
+        "tiny NeMo transducer",
+        _sherpa("sherpa_models", "nemo_transducer"),
+        _SHERPA,
+        extra="sherpa",
+    ),
+    Engine("sherpa-onnx", "tts", "tiny Piper voice", _sherpa("sherpa_voice_models", "piper"), _SHERPA, extra="sherpa"),
+    Engine("sherpa-onnx", "tts", "tiny Kokoro", _sherpa("sherpa_voice_models", "kokoro"), _SHERPA, extra="sherpa"),
     Engine("espeak-ng", "tts", "espeak-ng"),
     Engine("espeak-ng-program", "tts", "espeak-ng-program", program="espeak-ng"),
     Engine("built-in", "llm", "built-in"),

@@ -39,6 +39,7 @@ HEADER = (
 
 @asynccontextmanager
 async def _voice(model: str = "espeak-ng-program", **options: Any) -> AsyncIterator[espeak_program.EspeakProgram]:
+    before = set(threading.enumerate())
     voice = espeak_program.create(model, options)
     assert isinstance(voice, espeak_program.EspeakProgram)
     try:
@@ -48,7 +49,8 @@ async def _voice(model: str = "espeak-ng-program", **options: Any) -> AsyncItera
         await voice.close()
         await voice.close()
         assert voice._now is None
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("locara")]
+    new = set(threading.enumerate()) - before
+    assert not [thread.name for thread in new if thread.name.startswith("locara")]
 
 
 async def _said(voice: espeak_program.EspeakProgram, text: str) -> Samples:

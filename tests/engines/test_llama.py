@@ -56,6 +56,18 @@ def with_loaded(path: Path, work: Callable[[llama.Llama], Awaitable[Any]], **opt
     return asyncio.run(run())
 
 
+def load(engine: Any) -> None:
+    """Loads it, and leaves nothing behind whatever comes of it."""
+
+    async def run() -> None:
+        try:
+            await engine.load()
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
+
+
 @contextlib.asynccontextmanager
 async def loaded(path: Path, **options: Any) -> AsyncIterator[llama.Llama]:
     engine = made(path, **options)
@@ -271,7 +283,7 @@ def test_files_that_are_no_model_are_told_by_their_name(model: Path, tmp_path: P
         bad = tmp_path / "bad.gguf"
         bad.write_bytes(content)
         with pytest.raises(EngineFailed, match=rf"bad\.gguf cannot be used: .*{said}") as caught:
-            asyncio.run(made(bad).load())
+            load(made(bad))
         assert caught.value.hint
 
 
@@ -281,24 +293,24 @@ def test_a_file_whose_header_is_good_and_whose_insides_are_not_is_told(tmp_path:
         model.read_bytes().replace(b"\x05\x00\x00\x00\x00\x00\x00\x00llama", b"\x05" + bytes(7) + b"llamX")
     )
     with pytest.raises(EngineFailed, match=r"unknown\.gguf is llamX"):
-        asyncio.run(made(broken).load())
+        load(made(broken))
 
 
 def test_a_folder_with_one_model_will_do_and_one_with_several_is_asked_about(model: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match="no GGUF file") as caught:
-        asyncio.run(made(tmp_path, engine="llama").load())
+        load(made(tmp_path, engine="llama"))
     assert "locara models pull tiny" in caught.value.hint
     (tmp_path / "one.gguf").write_bytes(model.read_bytes())
     assert with_loaded(tmp_path, lambda engine: said_by(engine, "Hi"), engine="llama") == list(REPLY)
     (tmp_path / "two.gguf").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"one\.gguf, two\.gguf"):
-        asyncio.run(made(tmp_path, engine="llama").load())
+        load(made(tmp_path, engine="llama"))
 
 
 def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llama_settings, "free_memory", lambda: 200 << 20)
     with pytest.raises(EngineFailed, match="GB are free") as caught:
-        asyncio.run(made(model).load())
+        load(made(model))
     assert "smaller" in caught.value.hint
     assert with_loaded(model, lambda engine: said_by(engine, "Hi"), check_memory=False) == list(REPLY)
 
@@ -323,7 +335,7 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], said: str) 
 
 def test_a_longer_context_than_the_model_has_is_refused(model: Path) -> None:
     with pytest.raises(ConfigError, match="2048"):
-        asyncio.run(made(model, context=4096).load())
+        load(made(model, context=4096))
 
 
 def test_only_gguf_files_are_its_own(tmp_path: Path) -> None:
@@ -339,7 +351,7 @@ def test_only_gguf_files_are_its_own(tmp_path: Path) -> None:
 def test_without_the_wheel_the_command_that_gets_it_is_told(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "xllamacpp", None)
     with pytest.raises(EngineMissing) as caught:
-        asyncio.run(made(model).load())
+        load(made(model))
     assert caught.value.hint == 'pip install "locara[llama]"'
 
 

@@ -248,7 +248,7 @@ def test_a_speaker_or_language_it_has_not_is_refused(tmp_path: Path, options: di
 
 
 def test_it_is_found_by_its_name_or_by_its_engine_and_needs_files() -> None:
-    assert isinstance(registry.create("tts", "sherpa-onnx", {}), SherpaVoice)
+    assert isinstance(registry.create("tts", "sherpa-onnx", {"process": "shared"}), SherpaVoice)
     assert sherpa_tts.create("kokoro-82m", {}) is None
 
     async def main() -> None:

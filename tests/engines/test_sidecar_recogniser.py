@@ -40,6 +40,7 @@ def _engine(fault: str = "", *, deadline: float = 10.0, start: float = 20.0) -> 
 
 @asynccontextmanager
 async def _loaded(fault: str = "", *, deadline: float = 10.0) -> AsyncIterator[SidecarRecogniser]:
+    before = set(threading.enumerate())
     engine = _engine(fault, deadline=deadline)
     try:
         await engine.load()
@@ -53,7 +54,8 @@ async def _loaded(fault: str = "", *, deadline: float = 10.0) -> AsyncIterator[S
         if sys.platform != "win32":
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("locara")]
+    new = set(threading.enumerate()) - before
+    assert not [thread.name for thread in new if thread.name.startswith("locara")]
 
 
 def _run(work: Callable[[SidecarRecogniser], Awaitable[None]], fault: str = "", *, deadline: float = 10.0) -> None:

@@ -27,6 +27,7 @@ LONG = "word " * 20_000
 
 @asynccontextmanager
 async def _voice(fault: str = "", *, deadline: float = 10.0, first: float = 10.0) -> AsyncIterator[SidecarVoice]:
+    before = set(threading.enumerate())
     voice = SidecarVoice(
         EngineInfo("fake", "fake-mouth", ""),
         lambda: [sys.executable, str(FAKE), "tts", fault],
@@ -42,7 +43,8 @@ async def _voice(fault: str = "", *, deadline: float = 10.0, first: float = 10.0
         await voice.close()
         await voice.close()
         assert not voice.sidecar.alive
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("locara")]
+    new = set(threading.enumerate()) - before
+    assert not [thread.name for thread in new if thread.name.startswith("locara")]
 
 
 def _run(work: Callable[[SidecarVoice], Awaitable[None]], fault: str = "", **deadlines: float) -> None:

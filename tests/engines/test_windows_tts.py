@@ -32,6 +32,7 @@ def winrt(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @asynccontextmanager
 async def _voice(model: str = "windows-tts", **options: Any) -> AsyncIterator[windows_tts.WindowsVoice]:
+    before = set(threading.enumerate())
     voice = windows_tts.create(model, options)
     assert isinstance(voice, windows_tts.WindowsVoice)
     try:
@@ -40,7 +41,8 @@ async def _voice(model: str = "windows-tts", **options: Any) -> AsyncIterator[wi
     finally:
         await voice.close()
         await voice.close()
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("locara")]
+    new = set(threading.enumerate()) - before
+    assert not [thread.name for thread in new if thread.name.startswith("locara")]
 
 
 async def _said(voice: windows_tts.WindowsVoice, text: str) -> tuple[int, list[str], list[int]]:

@@ -31,6 +31,10 @@ T = TypeVar("T")
 MODELS = (ENGINE,)
 """And any name with ``engine="sherpa-onnx"`` and a ``path``: which model it is, its files say."""
 
+PROCESS = "own"
+"""The library ends the process where a model is not what it expects: a check that fails calls exit, a graph that is broken
+inside can do worse."""
+
 _OPTIONS = ("engine", "path", "language", "threads", "provider", "precision", "partials", "deadline")
 _LOAD_SECONDS = 120.0
 """Deadline of loading: 650 MB from a slow disk, and one inference."""

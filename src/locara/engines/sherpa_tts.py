@@ -29,6 +29,10 @@ from locara.errors import ConfigError, EngineFailed, LocaraError
 MODELS = (ENGINE,)
 """And any name with ``engine="sherpa-onnx"`` and a ``path``: which voice it is, its files say."""
 
+PROCESS = "own"
+"""The library ends the process where a model is not what it expects: a check that fails calls exit, a graph that is broken
+inside can do worse."""
+
 _OPTIONS = ("engine", "path", "voice", "speed", "language", "threads", "provider", "precision", "steps", "deadline")
 _LOAD_SECONDS = 120.0
 _LONGEST_REFERENCE = 30.0

@@ -33,6 +33,8 @@ from locara.errors import ConfigError, EngineFailed, EngineMissing
 _log = logging.getLogger("locara")
 
 ENGINE = "whisper-cpp"
+PROCESS = "own"
+"""ggml ends the process where one of its checks fails."""
 SIZES = (
     "tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en", "large-v1", "large-v2", "large-v3",
     "large-v3-turbo",
