@@ -84,7 +84,8 @@ def test_each_row_stands_in_the_file_of_its_kind() -> None:
 def test_a_row_is_consistent(row: Row) -> None:
     assert row.licence in SPDX or row.licence.startswith("LicenseRef-")
     assert row.engine in ENGINES[row.kind].split() if row.status != "listed" else not row.engine
-    assert (row.status == "works") <= row.bundled  # nothing else could run here with its real weights
+    # Nothing else could run here with its real weights; Smart Turn's came inside another project's package.
+    assert (row.status == "works") <= (row.bundled or row.id == "smart-turn-v3.2")
     if row.status == "experimental" and not row.bundled:
         assert row.files or "import" in row.note or "not download" in row.note, "how does a person get it"
     if row.licence == "LicenseRef-unchecked":

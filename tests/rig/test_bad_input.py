@@ -226,7 +226,8 @@ SCRIPTED: dict[str, Any] = {"input": "none", "output": "none"}
         ({"tts": "kokoro-82"}, EngineMissing, ("text to speech", "kokoro-82", "did you mean 'kokoro-82m'")),
         ({"llm": {"model": "gpt-99"}}, EngineMissing, ("language model", "gpt-99")),
         ({"vad": "gold"}, EngineMissing, ("voice activity", "gold")),
-        ({"omni": "moshi-7b"}, EngineMissing, ("end-to-end", "moshi-7b", "no engine of this kind")),
+        ({"omni": "moshi-7b"}, EngineMissing, ("end-to-end", "moshiko-mlx-q4", "only listed")),
+        ({"omni": "moshy"}, EngineMissing, ("end-to-end", "did you mean 'moshi'")),
         ({"omni": ScriptedSpeechModel(["a"]), "stt": "pocketsphinx"}, ConfigError, ("omni", "leave")),
         ({"omni": ScriptedSpeechModel(["a"]), "llm": ScriptedModel()}, ConfigError, ("omni", "leave")),
         ({"omni": ScriptedSpeechModel(["a"]), "tts": ScriptedVoice()}, ConfigError, ("omni", "leave")),
@@ -259,7 +260,7 @@ def test_settings_that_cannot_work_say_what_and_what_to_do(
 
 
 def test_an_end_to_end_model_that_nothing_can_run_is_named_also_with_this_machines_own_microphone() -> None:
-    with pytest.raises(EngineMissing, match="moshi-7b") as caught:
+    with pytest.raises(EngineMissing, match="moshiko-mlx-q4") as caught:
         voice.session(omni={"model": "moshi-7b"})
-    assert "end-to-end speech" in caught.value.message
-    assert "locara.omni" in caught.value.hint
+    assert "only listed" in caught.value.message
+    assert "moshi-mlx runs it" in caught.value.hint
