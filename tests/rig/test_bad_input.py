@@ -227,7 +227,7 @@ SCRIPTED: dict[str, Any] = {"input": "none", "output": "none"}
         ({"llm": {"model": "gpt-99"}}, EngineMissing, ("language model", "gpt-99")),
         ({"vad": "gold"}, EngineMissing, ("voice activity", "gold")),
         ({"omni": "moshi-7b"}, EngineMissing, ("end-to-end", "moshiko-mlx-q4", "only listed")),
-        ({"omni": "moshy"}, EngineMissing, ("end-to-end", "did you mean 'moshi'")),
+        ({"omni": "moshy"}, EngineMissing, ("end-to-end", "did you mean 'moshiko-mlx-q4'")),
         ({"omni": ScriptedSpeechModel(["a"]), "stt": "pocketsphinx"}, ConfigError, ("omni", "leave")),
         ({"omni": ScriptedSpeechModel(["a"]), "llm": ScriptedModel()}, ConfigError, ("omni", "leave")),
         ({"omni": ScriptedSpeechModel(["a"]), "tts": ScriptedVoice()}, ConfigError, ("omni", "leave")),
