@@ -70,7 +70,12 @@ def install(folder: Path) -> Path:
 
 
 def row(
-    id_: str = "tone-voice", *, url: str = "https://example.invalid/voice.json", data: bytes = FILE, more: str = ""
+    id_: str = "tone-voice",
+    *,
+    url: str = "https://example.invalid/voice.json",
+    data: bytes = FILE,
+    more: str = "",
+    language: str = "en",
 ) -> str:
     """A catalog row as TOML."""
     return f"""
@@ -81,7 +86,7 @@ title = "Tones from a file"
 licence = "MIT"
 status = "experimental"
 engine = "file-voice"
-languages = ["en"]
+languages = ["{language}"]
 params = 90_000_000
 memory = 60_000_000
 {more}
