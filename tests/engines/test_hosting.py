@@ -6,17 +6,19 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from locara import voice
 from locara.engines import registry
 from locara.engines.contracts import LanguageModel, Message, ReadsAhead, Recogniser, Tool, ToolCall, Voice
 from locara.engines.hosting import HostedModel, HostedRecogniser, HostedVoice
 from locara.errors import ConfigError, EngineFailed, EngineMissing
+from locara.testing import EnergyDetector, ScriptedRecogniser, ScriptedVoice
 
 _PLUGIN = """
 import asyncio, os
@@ -301,3 +303,31 @@ def test_what_cannot_be_hosted_says_why(install: Install) -> None:
         registry.create("vad", "silero", {"process": "own"})
     with pytest.raises(ConfigError, match="is not known"):
         registry.create("llm", "toy", {"process": "elsewhere"})
+
+
+def test_a_session_survives_the_death_of_a_hosted_model_in_the_middle_of_a_reply(install: Install) -> None:
+    install("llm")
+
+    async def talk() -> tuple[list[Any], list[str]]:
+        session = voice.session(
+            stt=ScriptedRecogniser([]), vad=EnergyDetector(), turn_detection="silence", tts=ScriptedVoice(),
+            llm={"model": "toy", "process": "own"}, input="none", output="none",
+        )  # fmt: skip
+        errors: list[Any] = []
+        said: list[str] = []
+        stream = session.events()
+        async with session, asyncio.timeout(60):
+            session.send_text("crash")
+            async for event in cast("AsyncIterator[Any]", stream):
+                if event.type == "error":
+                    errors.append(event)
+                    session.send_text("hi")
+                if event.type == "llm-token":
+                    said.append(event.text)
+                if event.type == "turn-end" and event.who == "assistant" and said:
+                    break
+        return errors, said
+
+    errors, said = asyncio.run(talk())
+    assert [(one.stage, one.fatal) for one in errors] == [("llm", False)]
+    assert "".join(said).startswith("012")
