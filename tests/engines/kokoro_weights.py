@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from onnx_graph import Graph  # type: ignore[import-not-found]
@@ -58,7 +59,7 @@ def write(folder: Path, *, timed: bool = True, whole_speed: bool = False, vocabu
     folder.mkdir(parents=True, exist_ok=True)
     graph.save(folder / "kokoro-v1.0.onnx", told)
     rng = np.random.default_rng(0)
-    voices = {name: rng.standard_normal((510, 1, _WIDTH)).astype(np.float32) for name in NAMES}
+    voices: dict[str, Any] = {name: rng.standard_normal((510, 1, _WIDTH)).astype(np.float32) for name in NAMES}
     with (folder / "voices-v1.0.bin").open("wb") as file:
         np.savez(file, **voices)
     return folder

@@ -7,18 +7,15 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import kokoro_weights  # type: ignore[import-not-found]
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-for _module in ("onnxruntime", "onnx", "espeakng_loader"):
-    pytest.importorskip(_module, reason=f"{_module} is not installed: the extra kokoro, and dev for its weights")
-
-import kokoro_weights  # type: ignore[import-not-found]
 
 from locara.engines import kokoro_files, kokoro_onnx, registry
 from locara.engines.contracts import Speech
@@ -30,6 +27,8 @@ TEXT = "The kettle is on top of the stove. In 1984, it was here."
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for module in ("onnxruntime", "onnx", "espeakng_loader"):
+        pytest.importorskip(module, reason=f"{module} is not installed: the extra kokoro, and dev for its weights")
     return Path(kokoro_weights.write(tmp_path_factory.mktemp("kokoro")))
 
 
@@ -89,7 +88,7 @@ def test_what_cannot_be_said_is_left_out_and_long_texts_are_said_whole(folder: P
     assert sum(kokoro_weights.spoken(piece.samples).count("ˈʌvən") for piece in pieces) == 12
 
 
-def test_a_file_without_durations_or_vocabulary_and_with_whole_speeds_works_too(tmp_path: Path) -> None:
+def test_a_file_without_durations_or_vocabulary_and_with_whole_speeds_works_too(folder: Path, tmp_path: Path) -> None:
     kokoro_weights.write(tmp_path, timed=False, whole_speed=True, vocabulary=False)
     voice, pieces = _said(tmp_path, "Hello.", speed=1.2)
     assert kokoro_weights.spoken(pieces[0].samples) == "həlˈO."
@@ -103,9 +102,8 @@ def test_it_stops_in_the_middle_and_speaks_again(folder: Path) -> None:
         try:
             await voice.load()
             for _ in range(3):
-                stream = voice.speak("One. Two. Three. Four. " * 20)
-                await anext(stream)
-                await stream.aclose()
+                async with aclosing(cast(Any, voice.speak("One. Two. Three. Four. " * 20))) as stream:
+                    await anext(stream)
             assert len([piece async for piece in voice.speak("One. Two.")]) == 2
         finally:
             await voice.close()

@@ -6,19 +6,17 @@ import asyncio
 import importlib.util
 import json
 import socket
+import subprocess
 import sys
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+import supertonic_weights as weights  # type: ignore[import-not-found]
 from hypothesis import given
 from hypothesis import strategies as st
-
-for _module in ("onnxruntime", "onnx"):
-    pytest.importorskip(_module, reason=f"{_module} is not installed: the extra supertonic, and dev for its weights")
-
-import supertonic_weights as weights  # type: ignore[import-not-found]
 
 from locara.engines import registry, supertonic, supertonic_files
 from locara.engines.contracts import Speech
@@ -28,6 +26,8 @@ from locara.errors import ConfigError, EngineFailed, LocaraError, ModelMissing
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for module in ("onnxruntime", "onnx"):
+        pytest.importorskip(module, reason=f"{module} is not installed: the extra supertonic, and dev for its weights")
     return Path(weights.write(tmp_path_factory.mktemp("supertonic")))
 
 
@@ -52,7 +52,7 @@ def _said(folder: Path, text: str, **options: Any) -> tuple[SentenceVoice, list[
 
 
 def _tokens(piece: Speech, speed: float = 1.0) -> int:
-    return round(piece.samples.size / weights.RATE * speed / weights.TOKEN_SECONDS)
+    return round(piece.samples.size / float(weights.RATE) * speed / float(weights.TOKEN_SECONDS))
 
 
 def test_each_sentence_is_as_long_and_as_loud_as_the_graphs_say(folder: Path) -> None:
@@ -83,9 +83,8 @@ def test_it_stops_in_the_middle_and_speaks_again(folder: Path) -> None:
         try:
             await voice.load()
             for _ in range(3):
-                stream = voice.speak("One. Two. Three. Four. " * 20)
-                await anext(stream)
-                await stream.aclose()
+                async with aclosing(cast(Any, voice.speak("One. Two. Three. Four. " * 20))) as stream:
+                    await anext(stream)
             assert len([piece async for piece in voice.speak("One. Two.")]) == 2
         finally:
             await voice.close()
@@ -109,8 +108,6 @@ def test_the_tokens_are_those_of_its_makers_package(folder: Path) -> None:
     if importlib.util.find_spec("supertonic") is None:
         pytest.skip("the package supertonic is not installed: it is no dependency, only compared with here")
     # In a process of its own: importing it loads a downloader, and libsndfile.
-    import subprocess
-
     texts = [
         "Hello , world — it’s [5] o'clock/now", "“Grüß” Gott!", "e.g., a_b @ home #3", "One\n two   three", "a ☆ b\\c",
         "¿Qué tal? ¡Bien!", "ends with a bracket)", "I’m — here...",

@@ -80,7 +80,7 @@ def voice_rows(path: Path, name: str, width: int) -> npt.NDArray[np.float32]:
             if size > LARGEST_VOICE:
                 raise WrongVoices(f"the voice {name} has {size} bytes")
             with archive.open(f"{name}.npy") as file:
-                read = np.lib.format.read_array(file, allow_pickle=False)  # type: ignore[no-untyped-call]
+                read = np.lib.format.read_array(file, allow_pickle=False)
     except (zipfile.BadZipFile, ValueError, EOFError, KeyError, OSError, NotImplementedError) as error:
         raise WrongVoices(f"the voice {name} cannot be read: {error}") from error
     if read.dtype.kind != "f" or not read.size or read.ndim not in (2, 3) or read.shape[-1] != width:
@@ -130,9 +130,9 @@ def word_starts(sentence: str, spelt: str, at: Sequence[int]) -> list[tuple[int,
     if not sounds:
         return []
     matched = word_alignment.starts([of for *_, of in words], [of for _, of in sounds])
-    for (start, end, _), (number, part) in zip(words, matched, strict=True):
+    for (start, end, _), (number, share) in zip(words, matched, strict=True):
         first, of = sounds[number]
-        found.append((at[first + int(part * of.size)], start, end))
+        found.append((at[first + int(share * of.size)], start, end))
     return found
 
 
