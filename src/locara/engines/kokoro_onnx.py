@@ -41,7 +41,7 @@ _NUMBERS = {"tensor(float)": np.float32, "tensor(int32)": np.int32, "tensor(int6
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``voice``: a name in the file, ``af_heart`` if it is left out. ``speed``: 1 is the voice's own. ``language``: as
-    espeak-ng calls it, the voice's own if it is left out. ``threads``: of the processor. ``deadline``: seconds a sentence."""
+    espeak-ng calls it, the voice's own if it is left out. ``deadline``: seconds for a sentence."""
 
     path: Path | None
     voice: str

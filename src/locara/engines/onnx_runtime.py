@@ -90,14 +90,15 @@ class Run:
 
 
 def session(
-    runtime: Any, path: Path, *, stage: str, model: str, hint: str, threads: int = 1, largest: int = LARGEST
+    runtime: Any, path: Path, *, stage: str, model: str, hint: str, threads: int = 1, largest: int = 0
 ) -> Any:
     """The model in the file, ready to run. From its bytes, not its path: then it cannot name other files as its weights.
-    ``largest``: bytes that are read at most.
+    ``largest``: bytes that are read at most, if it is not `LARGEST`.
 
     Raises ``EngineMissing`` if the file cannot be read, ``EngineFailed`` if it is no ONNX model that runs here; both end
     with ``hint``.
     """
+    largest = largest or LARGEST
     try:
         size = path.stat().st_size
         if size > largest:

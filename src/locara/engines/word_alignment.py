@@ -1,7 +1,7 @@
 """Which stretch of phonemes a word of the text became, where a voice tells times of phonemes and not of words.
 
-What may live here: that one matching, on lengths and punctuation alone. espeak-ng writes some words as one ("of the" as ``ʌvðə``) and one
-word as several ("1984"), so counting spaces is not enough.
+What may live here: that matching, on lengths and punctuation alone. espeak-ng writes some words as one ("of the" as
+``ʌvðə``) and one word as several ("1984"), so counting spaces is not enough.
 """
 
 from __future__ import annotations
