@@ -89,9 +89,7 @@ class Run:
         self.options.terminate = True
 
 
-def session(
-    runtime: Any, path: Path, *, stage: str, model: str, hint: str, threads: int = 1, largest: int = 0
-) -> Any:
+def session(runtime: Any, path: Path, *, stage: str, model: str, hint: str, threads: int = 1, largest: int = 0) -> Any:
     """The model in the file, ready to run. From its bytes, not its path: then it cannot name other files as its weights.
     ``largest``: bytes that are read at most, if it is not `LARGEST`.
 
