@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +242,7 @@ def test_the_last_word_takes_a_second_at_most() -> None:
 def test_words_lie_one_after_the_other(tokens: list[int]) -> None:
     found = _words(tokens)
     assert all(0 <= start <= end for _, start, end in found)
-    assert all(one[2] <= other[1] + 1e-9 for one, other in zip(found, found[1:], strict=False))
+    assert all(one[2] <= other[1] + 1e-9 for one, other in pairwise(found))
     assert sum(len(word) for word, *_ in found) == sum(len(_PIECES[one].strip("▁")) for one in tokens if one > 3)
 
 

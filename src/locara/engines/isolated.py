@@ -1,7 +1,8 @@
 """An engine whose packages live in a Python environment of their own: torch and a hundred more, or another licence.
 
-What may live here: the process of such an engine, and our side of a voice. Recognisers are in `isolated_recogniser`. What the environment must have, and which worker runs in it, says the file of
-each engine; the worker's side is `locara.engines.isolated_worker`.
+What may live here: the process of such an engine, and our side of a voice; that of a recogniser is `isolated_recogniser`.
+What the environment must have, and which worker runs in it, says the file of each engine; the worker's side is
+`locara.engines.isolated_worker`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ What may live here: our side of such a recogniser. The worker's side is ``listen
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Mapping
 from typing import Any

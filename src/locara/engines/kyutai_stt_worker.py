@@ -65,9 +65,13 @@ class KyutaiStt:
         config, files = _files(folder)
         try:
             info = CheckpointInfo.from_hf_repo(
-                "", moshi_weights=files["moshi_name"], mimi_weights=files["mimi_name"],
-                tokenizer=files["tokenizer_name"], config_path=files["config"], mimi_config_path=files.get("mimi_config_name"),
-            )  # fmt: skip
+                "",
+                moshi_weights=files["moshi_name"],
+                mimi_weights=files["mimi_name"],
+                tokenizer=files["tokenizer_name"],
+                config_path=files["config"],
+                mimi_config_path=files.get("mimi_config_name"),
+            )
             self._mimi = info.get_mimi(device=self._device)
             dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[str(options["precision"])]
             self._steps = LMGen(info.get_moshi(device=self._device, dtype=dtype), temp=0.0, temp_text=0.0)

@@ -49,8 +49,8 @@ _LONGEST_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``voice``: a name in ``voice_styles`` (``F1`` to ``F5``, ``M1`` to ``M5``), the first if it is left out. ``speed``: its
-    makers' usual one is 1.05. ``steps``: of denoising; 5 to 10 are usual, more sound better and take longer.
+    """``voice``: a name in ``voice_styles`` (``F1`` to ``F5``, ``M1`` to ``M5``), the first if it is left out.
+    ``speed``: its makers' usual one is 1.05. ``steps``: of denoising; 5 to 10 are usual, more sound better and take longer.
     ``deadline``: seconds for a sentence."""
 
     path: Path | None

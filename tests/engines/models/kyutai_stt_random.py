@@ -3,9 +3,9 @@
 
     python tests/engines/models/kyutai_stt_random.py FOLDER [tiny | 1b]
 
-``tiny``: some hundred kilobytes and a small Mimi. ``1b``: language model and Mimi of the published sizes (the 1B's ``dim`` 2048,
-16 layers, 32 codebooks; 2.5 GB), for measuring speed. What it writes is nonsense; the loader, the streaming loop and the work
-for each frame are the real ones.
+``tiny``: some hundred kilobytes and a small Mimi. ``1b``: language model and Mimi of the published sizes (the 1B's ``dim``
+2048, 16 layers, 32 codebooks; 2.4 GB), for measuring speed. What it writes is nonsense; the loader, the streaming loop and
+the work for each frame are the real ones.
 """
 
 from __future__ import annotations
@@ -15,14 +15,23 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import sentencepiece
 import torch
 from moshi.models import loaders
 
-_TINY = {"dim": 32, "num_heads": 2, "num_layers": 2, "hidden_scale": 2, "n_q": 4, "context": 64, "text_card": 300}
-_ONE_B = {
+_TINY: dict[str, Any] = {
+    "dim": 32,
+    "num_heads": 2,
+    "num_layers": 2,
+    "hidden_scale": 2,
+    "n_q": 4,
+    "context": 64,
+    "text_card": 300,
+}
+_ONE_B: dict[str, Any] = {
     "dim": 2048, "num_heads": 16, "num_layers": 16, "hidden_scale": 4.125, "n_q": 32, "context": 750, "text_card": 8000,
 }  # fmt: skip
 _TEXT = "the kettle is on and the bread is in the oven where are you now please tell me what time it is today"
