@@ -193,7 +193,7 @@ def test_what_goes_wrong_while_loading_says_what_to_do(
 @pytest.mark.parametrize(
     ("options", "kind", "told"),
     [
-        ({}, ModelMissing, "locara models pull kyutai-stt-1b"),
+        ({}, ModelMissing, "locara models pull kyutai-stt-1b-en_fr"),
         ({"path": "/no/such/folder"}, ModelMissing, "/no/such/folder"),
         ({"path": ".", "devise": "cpu"}, ConfigError, "'device'"),
         ({"path": ".", "device": "tpu"}, ConfigError, "auto, cpu, cuda, mps"),
@@ -204,7 +204,7 @@ def test_what_is_wrong_with_kyutais_options_is_told_at_once(
     options: dict[str, Any], kind: type[ConfigError], told: str
 ) -> None:
     with pytest.raises(kind) as caught:
-        kyutai_stt.create("kyutai-stt-1b", options)
+        kyutai_stt.create("kyutai-stt-1b-en_fr", options)
     assert told in f"{caught.value.message} {caught.value.hint}"
 
 
@@ -260,7 +260,7 @@ def kyutai(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _kyutai(folder: Path) -> Any:
-    return registry.create("stt", "kyutai-stt-1b", {"path": str(folder), "python": KYUTAI_PYTHON, "threads": 1})
+    return registry.create("stt", "kyutai-stt-1b-en_fr", {"path": str(folder), "python": KYUTAI_PYTHON, "threads": 1})
 
 
 def test_kyutai_itself_keeps_the_contract_with_random_weights(kyutai: Path) -> None:

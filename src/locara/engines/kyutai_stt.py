@@ -18,7 +18,7 @@ from locara.engines.sherpa_runtime import default_threads
 from locara.errors import ModelMissing
 
 ENGINE = "kyutai"
-MODELS = ("kyutai-stt-1b", "kyutai-stt-2.6b-en")
+MODELS = ("kyutai-stt-1b-en_fr", "kyutai-stt-2.6b-en")
 _ENVIRONMENT = Environment("kyutai", "moshi", '"moshi>=0.2.13"', "locara.engines.kyutai_stt_worker")
 _OPTIONS = ("engine", "path", "device", "precision", "threads", "deadline", "python")
 
