@@ -14,7 +14,6 @@ from locara.engines import option_values
 from locara.engines.contracts import EngineInfo, Recogniser
 from locara.engines.isolated import Environment
 from locara.engines.isolated_recogniser import IsolatedRecogniser
-from locara.engines.sherpa_runtime import default_threads
 from locara.errors import ModelMissing
 
 ENGINE = "kyutai"
@@ -28,7 +27,8 @@ def create(model: str, options: Mapping[str, Any]) -> Recogniser | None:
 
     ``path``: the folder with ``config.json`` and the files that it names (the weights of the language model and of Mimi as
     safetensors, the tokenizer of sentencepiece). ``device``: ``cpu``, ``cuda``, ``mps``, or what there is (``auto``).
-    ``precision``: ``bf16`` as published, or ``fp32``. ``threads``: of the processor. ``deadline``: seconds for an answer.
+    ``precision``: ``bf16`` as published, or ``fp32``. ``threads``: of the processor; torch's wait by spinning, and where
+    others work too, two were five times slower than one. ``deadline``: seconds for an answer.
     ``python``: the interpreter of its environment. Raises ``ConfigError`` and ``ModelMissing``.
     """
     if model not in MODELS and options.get("engine") != ENGINE:
@@ -39,7 +39,7 @@ def create(model: str, options: Mapping[str, Any]) -> Recogniser | None:
     told = {
         "device": option_values.one_of(ENGINE, options, "device", "auto", ("auto", "cpu", "cuda", "mps")),
         "precision": option_values.one_of(ENGINE, options, "precision", "bf16", ("bf16", "fp32")),
-        "threads": option_values.whole(ENGINE, options, "threads", default_threads(), 1, 64),
+        "threads": option_values.whole(ENGINE, options, "threads", 1, 1, 64),
     }
     deadline = option_values.number(ENGINE, options, "deadline", 20.0, 0.1, 600.0, "seconds")
     if path is None or not path.is_dir():
