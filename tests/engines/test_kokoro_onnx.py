@@ -209,15 +209,27 @@ def test_a_graph_that_is_cut_off_is_told(folder: Path, tmp_path: Path, keep: flo
     _fails(torn, EngineFailed, "kokoro-v1.0.onnx", "locara models verify")
 
 
+class _Bomb:
+    """Whoever unpickles it makes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+        return Path.touch, (self._file,)
+
+
 @pytest.mark.parametrize("case", ["torn", "pickle", "raw", "flat"])
 def test_voices_that_are_broken_or_would_be_unpickled_are_told(folder: Path, tmp_path: Path, case: str) -> None:
     name = "voices-v1.0.bin"
     _copy(folder, tmp_path, name, (folder / name).read_bytes()[:5000] if case == "torn" else b"\0" * 4096)
+    ran = tmp_path / "it ran"
     if case in ("pickle", "flat"):
-        told = np.array([{"a": 1}], dtype=object) if case == "pickle" else np.zeros((510, 4), np.float32)
+        told = np.array([_Bomb(ran)], dtype=object) if case == "pickle" else np.zeros((510, 4), np.float32)
         with (tmp_path / name).open("wb") as file:
             np.savez(file, af_heart=told)
     _fails(tmp_path, EngineFailed, name, "locara models verify")
+    assert not ran.exists()
 
 
 def test_another_models_graph_is_told(folder: Path, tmp_path: Path) -> None:
