@@ -26,8 +26,9 @@ _LOOKAHEAD = 4  # frames that the encoder holds back until the sound has ended
 _STEEPNESS = 0.5  # of the mean squared difference of neighbours to the mean square: 0.006 at 200 Hz, 2.8 at 5 kHz
 
 
-def write(folder: Path) -> Path:
-    """All files of the model."""
+def write(folder: Path, *, split: bool = False) -> Path:
+    """All files of the model. ``split``: the front end in two files as the models of August 2026 have it. The graph then
+    takes its weights as inputs, and another graph, without inputs, gives them out under the same names."""
     import onnxruntime
     from onnx import TensorProto, checker, helper
 
@@ -58,10 +59,16 @@ def write(folder: Path) -> Path:
         "sample_buffer": (real, [1, 79]), "sample_len": (whole, [1]), "conv1_buffer": (real, [1, DIM, 4]),
         "conv2_buffer": (real, [1, DIM, 4]), "frame_count": (whole, [1]),
     }  # fmt: skip
+    gain = {"frontend_gain": np.ones((1, 1, 1), np.float32)}
+    weights = {"frontend_gain": (real, [1, 1, 1])} if split else {}
+    if split:
+        given = {"stored": gain["frontend_gain"]}
+        save("frontend.weights", [node("Identity", ["stored"], ["frontend_gain"])], {}, weights, given)
     save(
-        "frontend",
+        "frontend.model" if split else "frontend",
         [
-            node("Reshape", ["audio_chunk", "frames_shape"], ["frames"]),
+            node("Reshape", ["audio_chunk", "frames_shape"], ["sound"]),
+            node("Mul", ["sound", "frontend_gain"], ["frames"]),
             node("Mul", ["frames", "frames"], ["squares"]),
             node("ReduceMean", ["squares"], ["energy"], axes=[2], keepdims=1),
             node("Slice", ["frames", "one", "end", "axis"], ["later"]),
@@ -73,11 +80,11 @@ def write(folder: Path) -> Path:
             node("Concat", ["energy", "change", "none", "none"], ["features"], axis=2),
             *(node("Identity", [name], [f"{name}_out"]) for name in state),
         ],
-        {"audio_chunk": (real, [1, "samples"]), **state},
+        {"audio_chunk": (real, [1, "samples"]), **state, **weights},
         {"features": (real, [1, "frames", DIM]), **{f"{name}_out": of for name, of in state.items()}},
         {
             "frames_shape": np.array([1, -1, _HOP]), "zero": np.array([0]), "one": np.array([1]), "axis": np.array([2]),
-            "end": np.array([_HOP]), "last": np.array([_HOP - 1]),
+            "end": np.array([_HOP]), "last": np.array([_HOP - 1]), **({} if split else gain),
         },
     )  # fmt: skip
     frames = (real, [1, "n", DIM])

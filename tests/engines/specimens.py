@@ -5,7 +5,9 @@ What may live here: one `Specimen` an engine. An engine whose package is not ins
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import wave
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ NO_OPTIONS: Mapping[str, Any] = {}
 @dataclass(frozen=True)
 class Engine:
     """``options`` makes the engine's options, with a folder it may write weights into. ``needs``: modules of an extra;
-    ``program``: one that must be installed.
+    ``program``: one that must be installed. ``variable``: of the environment, that names another interpreter.
     ``known``: checks that it is known not to pass, and why: they are shown, and a pass is then a failure."""
 
     name: str
@@ -33,6 +35,7 @@ class Engine:
     options: Callable[[Path], Mapping[str, Any]] = field(default=lambda _: NO_OPTIONS)
     needs: tuple[str, ...] = ()
     program: str = ""
+    variable: str = ""
     extra: str = ""
     known: Mapping[str, str] = field(default_factory=dict)
 
@@ -46,6 +49,8 @@ class Engine:
         """Why it cannot be examined here, or nothing."""
         if self.program and shutil.which(self.program) is None:
             return f"the program {self.program} is not installed"
+        if self.variable and not os.environ.get(self.variable):
+            return f"{self.variable} names no interpreter that has its package"
         absent = [name for name in self.needs if find_spec(name) is None]
         return f"{', '.join(absent)} is not installed: the extra {self.extra}" if absent else ""
 
@@ -96,6 +101,28 @@ def _sherpa(module: str, model: str) -> Callable[[Path], Mapping[str, Any]]:
 
 _SHERPA = ("sherpa_onnx", "onnx")
 
+
+def _kokoro_folder(folder: Path) -> Mapping[str, Any]:
+    """A Kokoro whose sound says which phonemes it was given."""
+    return {"path": str(import_module("kokoro_weights").write(folder)), "threads": 1}
+
+
+def _supertonic_folder(folder: Path) -> Mapping[str, Any]:
+    """A Supertonic that is as long as its text."""
+    return {"path": str(import_module("supertonic_weights").write(folder)), "threads": 1}
+
+
+def _kyutai_folder(folder: Path) -> Mapping[str, Any]:
+    """A small Kyutai with random weights, made and run by the interpreter that has its package."""
+    if "LOCARA_KYUTAI_PYTHON" not in os.environ:
+        return NO_OPTIONS
+    python = os.environ["LOCARA_KYUTAI_PYTHON"]
+    script = Path(__file__).parent / "models" / "kyutai_stt_random.py"
+    environment = {**os.environ, "NO_TORCH_COMPILE": "1"}
+    subprocess.run([python, str(script), str(folder)], check=True, timeout=100, capture_output=True, env=environment)
+    return {"path": str(folder), "python": python, "threads": 1}
+
+
 ENGINES: tuple[Engine, ...] = (
     Engine("silero", "vad", "silero"),
     Engine("prosody", "turn", "prosody"),
@@ -121,8 +148,11 @@ ENGINES: tuple[Engine, ...] = (
     ),
     Engine("sherpa-onnx", "tts", "tiny Piper voice", _sherpa("sherpa_voice_models", "piper"), _SHERPA, extra="sherpa"),
     Engine("sherpa-onnx", "tts", "tiny Kokoro", _sherpa("sherpa_voice_models", "kokoro"), _SHERPA, extra="sherpa"),
+    Engine("kyutai", "stt", "random weights", _kyutai_folder, variable="LOCARA_KYUTAI_PYTHON"),
     Engine("espeak-ng", "tts", "espeak-ng"),
     Engine("espeak-ng-program", "tts", "espeak-ng-program", program="espeak-ng"),
+    Engine("kokoro-onnx", "tts", "tiny weights", _kokoro_folder, needs=("onnxruntime", "onnx"), extra="kokoro"),
+    Engine("supertonic", "tts", "tiny weights", _supertonic_folder, needs=("onnxruntime", "onnx"), extra="supertonic"),
     Engine("built-in", "llm", "built-in"),
     Engine("llama", "llm", "tiny", _tiny_model, needs=("xllamacpp",), extra="llama"),
     Engine("micro-wake-word", "wake", "", needs=("pymicro_wakeword",), extra="wake"),

@@ -240,12 +240,23 @@ def test_a_graph_that_is_cut_off_or_of_another_format_is_told(folder: Path, tmp_
     _fails(_copy(folder, tmp_path, **{name: whole[: len(whole) // 2]}), EngineFailed, str(tmp_path))
 
 
-def test_a_front_end_in_two_files_is_looked_for_too(folder: Path, tmp_path: Path) -> None:
-    _copy(folder, tmp_path)
-    (tmp_path / "frontend.ort").rename(tmp_path / "frontend.model.ort")
+def test_a_front_end_in_two_files_runs_too(folder: Path, tmp_path: Path) -> None:
+    async def work(engine: moonshine.Moonshine) -> None:
+        for hertz, word in ((LOW, "yes"), (HIGH, "no")):
+            news, transcript = await _said(engine, tone(hertz, 2.0))
+            assert transcript == Transcript(f"go {word} now")
+            assert news
+
+    moonshine_weights.write(tmp_path, split=True)
+    assert not (tmp_path / "frontend.ort").exists()
+    _run(_create(tmp_path), work)
+    weights = tmp_path / "frontend.weights.ort"
+    whole = weights.read_bytes()
+    for torn in (b"", b"\x08\x00\x00\x00" + whole[:200], whole[: len(whole) // 2]):
+        weights.write_bytes(torn)
+        _fails(tmp_path, EngineFailed, str(tmp_path), "locara models verify")
+    weights.unlink()
     _fails(tmp_path, EngineFailed, "frontend.weights.ort is missing")
-    (tmp_path / "frontend.weights.ort").write_bytes(b"")
-    assert moonshine.check("m", tmp_path) == (tmp_path, 4)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"total_lookahead": "x"}'])

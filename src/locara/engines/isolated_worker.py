@@ -1,7 +1,7 @@
 """The worker's side of `locara.engines.isolated`, in the other environment: only the standard library and numpy, which
-every package that such voices need brings.
+every package that such engines need brings.
 
-What may live here: the loop around a synthesiser. Each engine's worker file has the synthesiser itself.
+What may live here: the loops around a synthesiser and a transcriber. Each engine's worker file has that itself.
 """
 
 from __future__ import annotations
@@ -35,6 +35,53 @@ class Synthesiser(Protocol):
     def speak(self, text: str, stop: threading.Event) -> Iterator[npt.NDArray[np.float32]]:
         """The samples of ``text``, piece by piece; ends soon after ``stop`` is set, which another thread does."""
         ...
+
+
+Word = tuple[str, float, float]
+"""A word, its beginning and its end in seconds of what was heard in this turn."""
+
+
+class Transcriber(Protocol):
+    """What a worker file of a recogniser offers."""
+
+    def load(self, options: Mapping[str, Any]) -> int:
+        """Loads the model; returns the rate of the samples that it hears, in hertz."""
+        ...
+
+    def begin(self) -> None:
+        """A new turn; the one before it is forgotten."""
+        ...
+
+    def hear(self, samples: npt.NDArray[np.float32]) -> str:
+        """The next samples. Returns the text of the turn so far."""
+        ...
+
+    def settle(self) -> tuple[str, list[Word]]:
+        """The text of everything heard, and its words. The turn may go on afterwards."""
+        ...
+
+
+def listen(transcriber: Transcriber) -> None:
+    """Serves until the parent has gone."""
+
+    def load(call: Call) -> Mapping[str, Any]:
+        return {"rate": transcriber.load(json.loads(call.payload))}
+
+    def begin(_call: Call) -> None:
+        transcriber.begin()
+
+    def samples(call: Call) -> npt.NDArray[np.float32]:
+        return np.frombuffer(call.payload, dtype=np.float32)
+
+    def push(call: Call) -> Mapping[str, Any]:
+        return {"text": transcriber.hear(samples(call))}
+
+    def settle(call: Call) -> Mapping[str, Any]:
+        transcriber.hear(samples(call))
+        text, words = transcriber.settle()
+        return {"text": text, "words": words}
+
+    serve({"load": load, "begin": begin, "push": push, "settle": settle})
 
 
 def work(synthesiser: Synthesiser) -> None:

@@ -36,7 +36,8 @@ MODELS = ("moonshine-tiny-streaming", "moonshine-small-streaming", "moonshine-me
 _OPTIONS = ("engine", "path", "partials", "step", "share", "deadline")
 _GRAPHS = ("encoder.ort", "adapter.ort", "cross_kv.ort", "decoder_kv.ort")
 _FRONTENDS = (("frontend.ort",), ("frontend.model.ort", "frontend.weights.ort"))
-"""In one file, or in two as the models of August 2026 have it."""
+"""In one file, or in two as the models of August 2026 have it: a graph that takes its weights as inputs, and one that gives
+them out (int8 on the disk; in one file they had been folded to float32)."""
 _SETTINGS = "streaming_config.json"
 _TOKENIZER = "tokenizer.bin"
 _ORT_MARK = b"ORTM"  # bytes 4 to 8 of every file in ONNX Runtime's own format
@@ -88,7 +89,7 @@ def check(model: str, path: Path | None) -> tuple[Path, int]:
     if missing:
         raise _broken(model, path, f"{', '.join(missing)} is missing")
     try:
-        for name in (front[0], *_GRAPHS):
+        for name in (*front, *_GRAPHS):
             with (path / name).open("rb") as file:
                 if file.read(8)[4:] != _ORT_MARK:
                     raise _broken(model, path / name, "it is not in ONNX Runtime's format")

@@ -61,11 +61,11 @@ def library(*, stage: str, model: str, extra: str) -> Any:
     return runtime
 
 
-def options(runtime: Any) -> Any:
-    """How a session is run beside a conversation: the audio and the loop need the other cores, so one thread; and a
-    thread that waits must sleep, for the default is to spin."""
+def options(runtime: Any, threads: int = 1) -> Any:
+    """How a session is run beside a conversation: the audio and the loop need the other cores, so one thread unless a
+    model is too slow for that; and a thread that waits must sleep, for the default is to spin."""
     chosen = runtime.SessionOptions()
-    chosen.intra_op_num_threads = 1
+    chosen.intra_op_num_threads = threads
     chosen.inter_op_num_threads = 1
     chosen.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
     chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -74,17 +74,34 @@ def options(runtime: Any) -> Any:
     return chosen
 
 
-def session(runtime: Any, path: Path, *, stage: str, model: str, hint: str) -> Any:
+class Run:
+    """One piece of work that may be stopped from another thread: pass ``options`` to every ``run`` of a session. What runs
+    then ends with an exception within one step of the graph, and ``stopped`` says why."""
+
+    def __init__(self, runtime: Any) -> None:
+        self.options = runtime.RunOptions()
+        self.options.log_severity_level = 4  # a run that is stopped would be told on standard error
+        self.stopped = False
+
+    def stop(self) -> None:
+        """From any thread, also twice."""
+        self.stopped = True
+        self.options.terminate = True
+
+
+def session(runtime: Any, path: Path, *, stage: str, model: str, hint: str, threads: int = 1, largest: int = 0) -> Any:
     """The model in the file, ready to run. From its bytes, not its path: then it cannot name other files as its weights.
+    ``largest``: bytes that are read at most, if it is not `LARGEST`.
 
     Raises ``EngineMissing`` if the file cannot be read, ``EngineFailed`` if it is no ONNX model that runs here; both end
     with ``hint``.
     """
+    largest = largest or LARGEST
     try:
         size = path.stat().st_size
-        if size > LARGEST:
+        if size > largest:
             raise EngineFailed(
-                f"{stage}: {path} has {size / 2**20:.0f} MB, and {LARGEST / 2**20:.0f} MB is the most that is read",
+                f"{stage}: {path} has {size / 2**20:.0f} MB, and {largest / 2**20:.0f} MB is the most that is read",
                 stage=stage,
                 model=model,
                 hint=hint,
@@ -95,7 +112,7 @@ def session(runtime: Any, path: Path, *, stage: str, model: str, hint: str) -> A
             f"{stage}: {path} cannot be read: {error.strerror or error}", stage=stage, model=model, hint=hint
         ) from error
     try:
-        return runtime.InferenceSession(weights, options(runtime), providers=["CPUExecutionProvider"])
+        return runtime.InferenceSession(weights, options(runtime, threads), providers=["CPUExecutionProvider"])
     except Exception as error:
         raise EngineFailed(
             f"{stage}: {path} is no ONNX model that onnxruntime {runtime.__version__} can run: {_first_line(error)}",
