@@ -88,8 +88,8 @@ def _own(name: str, fields: Mapping[str, Any], said: Mapping[str, str], where: W
     """A model that the catalog does not know."""
     at: Path = ("models", name)
     if ("file" in said) == ("engine" in said):
-        near = _near(name)
-        guess = f"did you mean {' or '.join(near)}? " if near else ""
+        close = near(name)
+        guess = f"did you mean {' or '.join(close)}? " if close else ""
         raise where.wrong(
             at,
             f"there is no model {name!r} in the catalog",
@@ -126,9 +126,10 @@ def row_of(name: str) -> Row | None:
         return next((row for row in index.ours() if name in (row.id, *row.aliases)), None)
 
 
-def _near(name: str) -> tuple[str, ...]:
+def near(name: str, task: Task | None = None) -> tuple[str, ...]:
+    """The ids of the catalog that come nearest, at most three."""
     try:
-        return index.near(name)
+        return index.near(name, task)
     except ConfigError:
         return ()
 
