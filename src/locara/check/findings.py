@@ -19,7 +19,7 @@ CODES: Mapping[str, str] = {
     "LV007": "another output than the default needs device.speaker.select",
     "LV008": "the source cannot be checked",
     "LV009": "the address is not one of this machine, and the manifest says offline",
-    "LV010": "the entry of the manifest does not exist",
+    "LV010": "a file that the manifest names does not exist",
     "LV101": "not a literal: only the run time can check it",
     "LV102": "the model is declared and never named",
     "LV103": "the call cannot be followed: only the run time can check it",

@@ -21,6 +21,10 @@ SDK = re.compile(r"(^|/)locara(\.min)?\.m?js([?#].*)?$|^(@locara/.+|locara)$")
 _MENTIONS = re.compile(rb"""["'`][^"'`\n]*locara[^"'`\n]*["'`]""")
 _ROOMS = frozenset({"voice", "transcribe", "speech", "llm"})
 _PYTHON_ONLY = frozenset({"devices.list_devices", "devices.microphone", "devices.speaker", "speech.Speaker.say"})
+_NO_VALUE = frozenset(
+    {"member_expression", "subscript_expression", "import_specifier", "import_clause", "pair_pattern"}
+)
+"""Around a name that is no value there: the beginning of a longer name, or a name that is bound."""
 _EXTRA = 'pip install "locara[check-js]"'
 _FOLLOW = "call it by its name, so that it can be checked here; the run time checks it in any case"
 
@@ -64,8 +68,8 @@ class _File:
         """The calls; a fault for each error of the parser, the first only."""
         if not self._names.uses_sdk:
             return
-        broken = next((one for one in self._nodes if one.type == "ERROR" or one.is_missing), None)
-        if broken is not None:
+        if self._root.has_error:
+            broken = next((one for one in self._nodes if one.is_error or one.is_missing), self._root)
             yield Fault(self._names.place(broken), "it is not JavaScript or TypeScript here", "mend it")
         for node in self._nodes:
             if node.type == "call_expression":
@@ -109,7 +113,7 @@ class _File:
 
     def _as_value(self, node: Any) -> Iterator[Found]:
         parent = node.parent
-        if parent is None or parent.type in ("member_expression", "subscript_expression", "import_specifier"):
+        if parent is None or parent.type in _NO_VALUE:
             return
         if parent.type == "call_expression" and parent.child_by_field_name("function") == node:
             return
