@@ -37,6 +37,10 @@ class Scope:
     is_class: bool = False
     is_comprehension: bool = False
     bindings: dict[str, list[Binding]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    """Of a module: its text, because Python counts columns in bytes."""
+    classes: dict[ast.AST, Scope] = field(default_factory=dict)
+    """Of a module: class -> its scope."""
     elsewhere: dict[str, Scope] = field(default_factory=dict)
     """Names that ``global`` and ``nonlocal`` send to another scope."""
 
@@ -74,20 +78,20 @@ class Scope:
 @dataclass(eq=False)
 class Module:
     """A parsed module. ``expressions``: each call, name and attribute that is read, in the order of the source, and the
-    scope it is evaluated in; ``parents``: the node around each of them; ``stars``: star imports of Locara;
-    ``classes``: class -> its scope."""
+    scope it is evaluated in; ``parents``: the node around each of them; ``stars``: star imports of Locara."""
 
     name: str
     scope: Scope
     expressions: list[tuple[ast.expr, Scope]] = field(default_factory=list)
     parents: dict[ast.AST, ast.AST] = field(default_factory=dict)
     stars: list[ast.ImportFrom] = field(default_factory=list)
-    classes: dict[ast.AST, Scope] = field(default_factory=dict)
 
 
-def module_of(tree: ast.Module, name: str, *, is_package: bool = False) -> Module:
-    """``name``: its dotted name, for relative imports."""
-    return _Walk(name, is_package).run(tree)
+def module_of(tree: ast.Module, name: str, lines: list[str], *, is_package: bool = False) -> Module:
+    """``name``: its dotted name, for relative imports; ``lines``: its text."""
+    module = _Walk(name, is_package).run(tree)
+    module.scope.lines = lines
+    return module
 
 
 class _Walk:
@@ -130,7 +134,7 @@ class _Walk:
         inner = Scope(scope, isinstance(node, ast.ClassDef))
         outside: list[ast.AST] = []
         if isinstance(node, ast.ClassDef):
-            self.module.classes[node] = inner
+            scope.module.classes[node] = inner
             scope.bind(node.name, Binding("class", scope, node))
             outside = [*node.decorator_list, *node.bases, *node.keywords]
         elif isinstance(node, _Function):

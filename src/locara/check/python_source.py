@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,24 +20,69 @@ _FOLLOW = "call it by its name, so that it can be checked here; the run time che
 
 
 def read(files: Mapping[str, bytes]) -> Iterator[tuple[str, Found]]:
-    """The calls in all Python files of an app: relative path (POSIX) -> what is in it. Never raises for any bytes."""
-    modules: dict[str, Module] = {}
-    paths: dict[str, Module] = {}
+    """The calls in all Python files of an app: relative path (POSIX) -> what is in it. Never raises for any bytes.
+
+    Every file is parsed. Only those in which a call can be, and those that they take a name from, are gone through: the
+    scopes of a large tree need a hundred times the memory of its text.
+    """
+    modules = Modules(files)
     sources = Sources(modules)
+    callers = _callers(files)
     for path, data in files.items():
         parsed = _parsed(data)
         if isinstance(parsed, Fault):
             yield path, parsed
-            continue
-        tree, lines = parsed
-        name, is_package = _name(path)
-        module = module_of(tree, name, is_package=is_package)
-        modules.setdefault(name, module)
-        paths[path] = module
-        sources.columns[module.scope] = lines
-    for path, module in paths.items():
-        for one in _calls(module, sources):
-            yield path, one
+        elif path in callers:
+            for one in _calls(modules.of_path(path), sources):
+                yield path, one
+
+
+def _callers(files: Mapping[str, bytes]) -> frozenset[str]:
+    """The files in which a call can be: they name Locara, or a module in which a call can be. Rather too many."""
+    found = {path for path, data in files.items() if b"locara" in data}
+    new = found
+    while new:
+        stems = {re.escape(_stem(path)).encode() for path in new}
+        named = re.compile(rb"\b(?:" + b"|".join(sorted(stems)) + rb")\b")
+        new = {path for path, data in files.items() if path not in found and named.search(data)}
+        found |= new
+    return frozenset(found)
+
+
+def _stem(path: str) -> str:
+    return _name(path)[0].rpartition(".")[2]
+
+
+class Modules(Mapping[str, Module]):
+    """Dotted name -> module; each is gone through when it is first asked for."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = files
+        self._paths: dict[str, str] = {}
+        self._made: dict[str, Module] = {}
+        for path in files:
+            self._paths.setdefault(_name(path)[0], path)
+
+    def __getitem__(self, name: str) -> Module:
+        return self.of_path(self._paths[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def of_path(self, path: str) -> Module:
+        """The module in a file; an empty one where it does not parse."""
+        if path not in self._made:
+            parsed = _parsed(self._files[path])
+            tree, lines = (ast.Module([], []), []) if isinstance(parsed, Fault) else parsed
+            name, is_package = _name(path)
+            self._made[path] = module_of(tree, name, lines, is_package=is_package)
+        return self._made[path]
 
 
 def _name(path: str) -> tuple[str, bool]:

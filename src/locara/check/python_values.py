@@ -29,8 +29,6 @@ class Sources:
     """The modules of one app, by name, and what was found out about their expressions."""
 
     modules: Mapping[str, Module] = field(default_factory=dict)
-    columns: dict[Scope, list[str]] = field(default_factory=dict)
-    """Module scope -> its lines, because Python counts columns in bytes."""
     _values: dict[ast.AST, Value] = field(default_factory=dict)
     _references: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
     _names: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -136,7 +134,7 @@ class Sources:
     def place(self, node: ast.AST, scope: Scope) -> Place:
         """Line and column, in characters."""
         line, offset = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
-        lines = self.columns.get(scope.module, [])
+        lines = scope.module.lines
         text = lines[line - 1] if line <= len(lines) else ""
         return line, len(text.encode("utf-8", "replace")[:offset].decode("utf-8", "ignore")) + 1
 
@@ -248,10 +246,9 @@ class Sources:
         return Unknown(f"the attribute {node.attr}", at)
 
     def _of_class(self, bound: Binding, attribute: str, at: Place, depth: int) -> Value:
-        for module in self.modules.values():
-            inner = module.classes.get(bound.node) if bound.node is not None else None
-            if inner is not None and attribute in inner.bindings:
-                return either([self._of_binding(one, attribute, at, depth) for one in inner.bindings[attribute]], at)
+        inner = bound.scope.module.classes.get(bound.node) if bound.node is not None else None
+        if inner is not None and attribute in inner.bindings:
+            return either([self._of_binding(one, attribute, at, depth) for one in inner.bindings[attribute]], at)
         return Unknown(f"the attribute {attribute}", at)
 
     def _item(self, node: ast.Subscript, scope: Scope, at: Place, depth: int) -> Value:
