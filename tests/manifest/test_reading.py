@@ -179,12 +179,8 @@ def _toml(value: object) -> str:
         return "{ " + ", ".join(f"{_written(key)} = {_toml(one)}" for key, one in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    # JSON writes a lone half of a pair, which TOML has not; st.text gives none. DEL is TOML's own exception.
-    return json.dumps(value).replace("\x7f", "\\u007f") if not _astral(value) else json.dumps(value, ensure_ascii=False)
-
-
-def _astral(value: object) -> bool:
-    return isinstance(value, str) and any(ord(letter) > 0xFFFF for letter in value)
+    # JSON escapes what is not ASCII in pairs, which TOML does not know; and TOML wants DEL escaped, which JSON leaves.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _paths(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:

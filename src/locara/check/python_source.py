@@ -14,6 +14,7 @@ from locara.check.python_scopes import Module, Scope, module_of
 from locara.check.python_values import Sources
 
 Found = Call | Unfollowed | Fault
+Parsed = tuple[ast.Module, list[str]] | Fault
 
 _ROOMS = frozenset({"locara", "locara.voice", "locara.transcribe", "locara.speech", "locara.llm"})
 _FOLLOW = "call it by its name, so that it can be checked here; the run time checks it in any case"
@@ -33,7 +34,7 @@ def read(files: Mapping[str, bytes]) -> Iterator[tuple[str, Found]]:
         if isinstance(parsed, Fault):
             yield path, parsed
         elif path in callers:
-            for one in _calls(modules.of_path(path), sources):
+            for one in _calls(modules.of_path(path, parsed), sources):
                 yield path, one
 
 
@@ -75,10 +76,10 @@ class Modules(Mapping[str, Module]):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def of_path(self, path: str) -> Module:
+    def of_path(self, path: str, parsed: Parsed | None = None) -> Module:
         """The module in a file; an empty one where it does not parse."""
         if path not in self._made:
-            parsed = _parsed(self._files[path])
+            parsed = parsed or _parsed(self._files[path])
             tree, lines = (ast.Module([], []), []) if isinstance(parsed, Fault) else parsed
             name, is_package = _name(path)
             self._made[path] = module_of(tree, name, lines, is_package=is_package)
@@ -95,7 +96,7 @@ def _name(path: str) -> tuple[str, bool]:
     return ".".join(parts), False
 
 
-def _parsed(data: bytes) -> tuple[ast.Module, list[str]] | Fault:
+def _parsed(data: bytes) -> Parsed:
     fix = "mend it, or move it out of the app"
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
