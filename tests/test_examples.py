@@ -58,6 +58,27 @@ def test_talk_in_code_answers_both_questions_of_the_recording(
     assert len(re.findall(r"answered \d\.\d\d s after your last sound", capsys.readouterr().out)) == 2
 
 
+def test_the_app_with_a_manifest_answers_a_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = FOLDER / "app"
+    monkeypatch.syspath_prepend(str(app))
+    spec = importlib.util.spec_from_file_location("example_app", app / "main.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "example_app", module)
+    try:
+        spec.loader.exec_module(module)
+        history = module.main(["--output", str(tmp_path / "answer.wav"), "--simulated"])
+    finally:
+        sys.modules.pop("settings", None)
+    assert [said.role for said in history] == ["user", "assistant"] * 2
+    assert "you said: what time is it" in capsys.readouterr().out
+    samples, _ = read_wav(tmp_path / "answer.wav")
+    assert np.abs(samples).max() > 0.05
+
+
 def test_push_audio_hears_what_the_app_pushes(load: Load) -> None:
     told = load("push_audio").main(["--simulated", "--llm", "built-in"])
     heard = [event.text for event in told if event.type == "final-transcript"]

@@ -21,6 +21,8 @@ COMMANDS = {
     "devices": "the microphones and speakers of this machine",
     "doctor": "check everything that a first conversation needs, with fixes",
     "models": "which models there are, and which are on this machine",
+    "check": "an app's source against its manifest; nothing of it is run",
+    "manifest": "what a locara.toml asks for, and what one may say",
 }
 """Subcommand -> what it does. Its file is ``locara.cli.<name>``, with ``arguments(parser)`` and ``run(options)``."""
 
