@@ -144,7 +144,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "voice.session": Function(
         keywords=(
             *_SESSION, "tools", "input", "output", "patience", "attention", "idle", "idle_prompt", "echo",
-            "noise_suppression", "gain_control", "deadlines", "end_with_input",
+            "noise_suppression", "gain_control", "deadlines", "end_with_input", "language", "recommended",
         ),
         stages=_SESSION,
         input="input",
