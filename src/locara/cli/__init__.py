@@ -19,6 +19,8 @@ COMMANDS = {
     "transcribe": "speech to text: files, a pipe, or the microphone while you speak",
     "say": "text to speech, to a speaker or to a file",
     "devices": "the microphones and speakers of this machine",
+    "mute": "silence every session of this user at once, in every program",
+    "unmute": "take that back",
     "models": "which models there are, and which are on this machine",
 }
 """Subcommand -> what it does. Its file is ``locara.cli.<name>``, with ``arguments(parser)`` and ``run(options)``."""
