@@ -57,6 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--idle", metavar="SECONDS", type=float, help="tell when nobody has made a sound for so long")
     add("--idle-prompt", metavar="TEXT", help="and say this, once")
     add("--headphones", action="store_true", help="listen while speaking: no speaker sound reaches the microphone")
+    add("--offline", action="store_true", help="promise that no connection is opened but to this machine")
     add("--json", action="store_true", help="events as lines of JSON on standard output instead of the view")
 
 
@@ -148,6 +149,12 @@ def _is_file(name: str) -> bool:
     return is_file(name)
 
 
+def _offline(options: argparse.Namespace) -> bool:
+    from locara import offline
+
+    return options.offline or offline.asked_for()
+
+
 async def _talk(options: argparse.Namespace, where: Where) -> int:
     from locara.cli.recording import EventsFile, Recording, make_folder
     from locara.cli.screen import Screen
@@ -170,6 +177,7 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
         idle_prompt=options.idle_prompt,
         echo="headphones" if options.headphones else "auto",
         end_with_input=_is_file(where.input),
+        offline=_offline(options),
     )
     events_file = EventsFile(options.events) if options.events else None
     # JSON owns standard output; people read on the same terminal otherwise.

@@ -18,7 +18,7 @@ from locara.audio import Samples, gain, silence
 from locara.gate.bursts import GAINS, Bursts, Passing
 from locara.gate.limiter import CEILING, Limiter
 
-__all__ = ["CEILING", "Mouth", "Progress", "lead_of"]
+__all__ = ["CEILING", "FADE_IN_SECONDS", "Mouth", "Progress", "lead_of"]
 
 DUCK_GAIN = gain(-15.0)
 """A ducked reply: still there, clearly below a voice."""
@@ -26,9 +26,12 @@ DUCK_GAIN = gain(-15.0)
 RAMP_SECONDS = 0.015
 """How long a change of level takes: shorter clicks, longer is felt as late."""
 
+ABRUPT = gain(-46.0)
+"""A reply whose first sample is above this begins with a click. The embedded voice begins at -52 dBFS: it is not touched."""
+
 FADE_IN_SECONDS = 0.005
-"""How long a reply that begins with a sample that can be heard takes to come up: a click is gone, and of a plosive, whose
-burst takes 5 to 20 ms, the most is still there. A reply that begins in silence, as voices do, is not touched."""
+"""How long a reply that begins abruptly takes to come up: the click is gone, and of a plosive, whose burst takes 5 to 20 ms,
+the most is still there."""
 
 FADE_SECONDS = 0.02
 """How long stopping and standing still take."""
@@ -202,7 +205,7 @@ class Mouth:
                 self._audible_from = None
                 self._faded = []
                 self._level = self._wanted  # every reply begins anew
-                if self._fade_in and abs(float(self._current[1][0])) > AUDIBLE:
+                if self._fade_in and abs(float(self._current[1][0])) > ABRUPT:
                     self._level, self._rise = self._level / (self._fade_in * self.rate), self._fade_in
         return self._current
 

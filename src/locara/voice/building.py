@@ -22,6 +22,7 @@ from locara.engines.contracts import (
 )
 from locara.errors import ConfigError, EngineMissing
 from locara.gate import opening
+from locara.offline import forbid_network
 from locara.voice import tools as tooling
 from locara.voice.attention_setting import Setting, understood
 from locara.voice.brain import Brain, Deadlines
@@ -72,6 +73,7 @@ def session(
     gain_control: bool = False,
     deadlines: Deadlines | None = None,
     end_with_input: bool = False,
+    offline: bool = False,
 ) -> Session:
     """A conversation, not started yet: use it with ``async with``.
 
@@ -94,6 +96,8 @@ def session(
     speaker of this machine, and expects no echo elsewhere.
     ``noise_suppression``, ``gain_control``: less noise, and one level, for the recogniser; decisions never hear them.
     ``end_with_input``: ends when a recording has ended and everything is said.
+    ``offline``: promises that this whole process, from here to its end, connects to nothing but this machine; see
+    `locara.offline.forbid_network`.
 
     Raises ``ConfigError`` and ``EngineMissing`` here, ``StageError`` and ``DeviceError`` from ``start()``.
     """
@@ -101,6 +105,8 @@ def session(
         raise ConfigError(f"patience={patience!r} is not known", hint='use "quick", "normal" or "patient"')
     if echo not in ("auto", "headphones", "cancel", "half-duplex"):
         raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones", "cancel" or "half-duplex"')
+    if offline:
+        forbid_network()
     deadlines = deadlines or Deadlines()
     attending = understood(attention, idle, idle_prompt)
     why: dict[str, str] = {"wake": attending.why}
