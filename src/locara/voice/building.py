@@ -21,6 +21,8 @@ from locara.engines.contracts import (
     Voice,
 )
 from locara.errors import ConfigError
+from locara.gate import opening
+from locara.offline import forbid_network
 from locara.voice import tools as tooling
 from locara.voice.attention_setting import Setting, understood
 from locara.voice.brain import Brain, Deadlines
@@ -74,6 +76,7 @@ def session(
     end_with_input: bool = False,
     language: str | None = None,
     recommended: bool = False,
+    offline: bool = False,
 ) -> Session:
     """A conversation, not started yet: use it with ``async with``.
 
@@ -98,6 +101,8 @@ def session(
     speaker of this machine, and expects no echo elsewhere.
     ``noise_suppression``, ``gain_control``: less noise, and one level, for the recogniser; decisions never hear them.
     ``end_with_input``: ends when a recording has ended and everything is said.
+    ``offline``: promises that this whole process, from here to its end, connects to nothing but this machine; see
+    `locara.offline.forbid_network`.
 
     Raises ``ConfigError`` and ``EngineMissing`` here, ``StageError`` and ``DeviceError`` from ``start()``.
     """
@@ -105,6 +110,8 @@ def session(
         raise ConfigError(f"patience={patience!r} is not known", hint='use "quick", "normal" or "patient"')
     if echo not in ("auto", "headphones", "cancel", "half-duplex"):
         raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones", "cancel" or "half-duplex"')
+    if offline:
+        forbid_network()
     deadlines = deadlines or Deadlines()
     attending = understood(attention, idle, idle_prompt)
     why: dict[str, str] = {"wake": attending.why}
@@ -253,7 +260,6 @@ def _source(wanted: str | os.PathLike[str] | Source) -> tuple[Source, bool]:
 
         return WavSource(Path(wanted)), False
     if isinstance(wanted, str):
-        from locara.devices import listing
         from locara.devices.null import SilentSource
         from locara.devices.pushed import PushedSource
 
@@ -261,7 +267,7 @@ def _source(wanted: str | os.PathLike[str] | Source) -> tuple[Source, bool]:
             return PushedSource(), False
         if wanted == "none":
             return SilentSource(), False
-        return listing.microphone(wanted), True
+        return opening.microphone(wanted), True
     if not hasattr(wanted, "blocks"):
         raise ConfigError(f"input={wanted!r} is no source", hint="see locara.devices.contracts.Source")
     return wanted, False
@@ -278,12 +284,11 @@ def _sink(wanted: str | os.PathLike[str] | Sink) -> tuple[Sink, bool]:
             )
         return WavSink(Path(wanted)), False
     if isinstance(wanted, str):
-        from locara.devices import listing
         from locara.devices.null import NullSink
 
         if wanted == "none":
             return NullSink(), False
-        return listing.speaker(wanted), True
+        return opening.speaker(wanted), True
     if not hasattr(wanted, "advance"):
         raise ConfigError(f"output={wanted!r} is no sink", hint="see locara.devices.contracts.Sink")
     return wanted, False
