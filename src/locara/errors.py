@@ -131,6 +131,12 @@ class CapabilityPending(CapabilityDenied):
     code = "capability-pending"
 
 
+class SoundMuted(LocaraError):
+    """The switch for all sessions of this user is off: see ``locara mute``."""
+
+    code = "sound-muted"
+
+
 class ConsentError(LocaraError):
     """The ledger of grants cannot be read, trusted or written: nothing is granted until it is mended."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -199,7 +201,8 @@ def test_our_own_echo_is_told_and_leaves_no_voice_for_decisions() -> None:
 @pytest.mark.parametrize(("setting", "change"), [("gain_control", 10.0), ("noise_suppression", -6.0)])
 def test_what_is_made_better_is_what_is_recognised(setting: str, change: float) -> None:
     noise = (gain(-40.0) * np.random.default_rng(5).standard_normal(4 * RATE)).astype(np.float32)
-    ear, plain = Ear(EnergyDetector(), None, **{setting: True}), Ear(EnergyDetector())
+    chosen: dict[str, Any] = {setting: True}
+    ear, plain = Ear(EnergyDetector(), None, **chosen), Ear(EnergyDetector())
     for one in blocks(noise):
         assert ear.hear(one)[1] == plain.hear(one)[1], "decisions hear the microphone"
     assert np.array_equal(plain.since(3 * RATE)[1], noise[3 * RATE :])

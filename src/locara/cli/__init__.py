@@ -20,6 +20,8 @@ COMMANDS = {
     "say": "text to speech, to a speaker or to a file",
     "devices": "the microphones and speakers of this machine",
     "doctor": "check everything that a first conversation needs, with fixes",
+    "mute": "silence every session of this user at once, in every program",
+    "unmute": "take that back",
     "models": "which models there are, and which are on this machine",
 }
 """Subcommand -> what it does. Its file is ``locara.cli.<name>``, with ``arguments(parser)`` and ``run(options)``."""

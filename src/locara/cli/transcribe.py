@@ -133,12 +133,12 @@ def _columns() -> int:
 
 async def _microphone(name: str) -> AsyncGenerator[Samples]:
     """The microphone, through the gate; a dead one is told."""
-    from locara.devices import listing
     from locara.devices.choose import hint_silent
+    from locara.gate import opening
     from locara.gate.listening import listening
 
     sys.stderr.write("The microphone is on. Ctrl-C ends it.\n")
-    source = listing.microphone(name)
+    source = opening.microphone(name)
     async with contextlib.aclosing(listening(source)) as blocks:
         async for block, dead in blocks:
             if dead:

@@ -1,6 +1,7 @@
 """What one session may use of this machine: asked for before a device is opened, watched while it is, noted in the log.
 
-What may live here: `Access`, the one object that a session, a saying or a transcription carries for that.
+What may live here: `Access`, the one object that a session, a saying or a transcription carries for that. It is what the
+gate calls a grant (`locara.gate.opening.Grant`).
 """
 
 from __future__ import annotations
@@ -8,129 +9,96 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any
 
 from locara.consent.asking import Ask, at_terminal, whoever_is_there
-from locara.consent.audit import Audit, default_audit
+from locara.consent.audit import Audit, What, default_audit
 from locara.consent.ledger import Ledger, default_ledger
 from locara.consent.watch import Watch
-from locara.errors import CapabilityDenied, LocaraError
+from locara.errors import LocaraError
 from locara.manifest.values import Capability, Manifest
-
-Device = Literal["microphone", "speaker"]
-
-DEFAULT = "default"
-"""How the default device is named; any other speaker needs a capability of its own."""
 
 
 class Access:
-    """Of ``manifest``'s app to the ``microphone`` and the ``speaker`` with these names; "" for one that is not used (files
-    and pushed sound need no capability). ``ask``: how a person is asked, None where nobody is.
-
-    ``demand`` first; then ``look`` for each block heard (event loop) and ``unchanged`` for each pull (any thread).
-    """
+    """Of ``manifest``'s app, for one session. ``ask``: how a person is asked; left out: at the terminal, where one sits at
+    it. What uses no device of this machine never comes here, and is not in the log."""
 
     def __init__(
-        self,
-        manifest: Manifest,
-        *,
-        microphone: str = "",
-        speaker: str = "",
-        ledger: Ledger | None = None,
-        audit: Audit | None = None,
-        ask: Ask | None = None,
+        self, manifest: Manifest, *, ledger: Ledger | None = None, audit: Audit | None = None, ask: Ask | None = None
     ) -> None:
         self.manifest = manifest
-        self.devices: dict[Device, str] = {}
-        needed: list[Capability] = []
-        if microphone:
-            self.devices["microphone"] = microphone
-            needed.append("device.microphone")
-        if speaker:
-            self.devices["speaker"] = speaker
-            needed.append("device.speaker")
-            if speaker != DEFAULT:
-                needed.append("device.speaker.select")
-        self.capabilities = tuple(needed)
         self._ledger = ledger or default_ledger()
         self._audit = audit or default_audit()
         self._ask = ask
-        self._watch: Watch | None = None
+        self._watch = Watch(self._ledger, manifest.id)
         self._session = secrets.token_hex(4)
-        self._open: list[Device] = []
+        self._noted: set[tuple[str, str]] = set()
+        self._open: list[tuple[Capability, str]] = []
         self._started = False
-        self._told = False
 
-    async def demand(self) -> None:
-        """Asks for what is not granted yet. Raises ``CapabilityDenied``, ``CapabilityPending`` and ``ConsentError``.
+    async def demand(self, capability: Capability) -> None:
+        """Asks for it, where it is not granted yet. Raises ``CapabilityDenied``, ``CapabilityPending`` and ``ConsentError``.
 
         A question at the terminal holds the event loop: Ctrl-C must end it, which it cannot in a thread. Any other way of
         asking runs in a thread."""
         ask = self._ask or whoever_is_there()
         if ask is None or ask is at_terminal:
-            self.demand_now(ask)
+            self.demand_now(capability, ask)
         else:
-            await asyncio.to_thread(self.demand_now, ask)
+            await asyncio.to_thread(self.demand_now, capability, ask)
 
-    def demand_now(self, ask: Ask | None) -> None:
+    def demand_now(self, capability: Capability, ask: Ask | None = None) -> None:
         """The same, at once and in this thread."""
-        for capability in self.capabilities:
-            try:
-                state = self._ledger.demand(self.manifest, capability, ask)
-            except LocaraError as error:
-                self._note("denied", capability=capability, reason=error.code)
-                raise
-            self._note("allowed", capability=capability, reason=state)
-        if self.capabilities:
-            self._watch = Watch(self._ledger, self.manifest.id, self.capabilities)
+        try:
+            state = self._ledger.demand(self.manifest, capability, ask)
+        except LocaraError as error:
+            self._note("denied", capability=capability, reason=error.code)
+            raise
+        self._watch.over(capability)
+        self._note("allowed", capability=capability, reason=state)
 
-    def look(self) -> bool:
-        """Whether everything is still granted; reads the ledger where it has changed. False before ``demand``."""
-        return not self.capabilities or (self._watch is not None and self._watch.look())
+    def holds(self, capability: Capability) -> bool:
+        """Whether it is granted at this moment: for every block of sound, from any thread. False before ``demand``."""
+        return self._watch.holds(capability)
 
-    def unchanged(self) -> bool:
-        """Whether everything was granted at the last ``look`` and nothing has changed since. Any thread."""
-        return not self.capabilities or (self._watch is not None and self._watch.unchanged())
-
-    def denied(self) -> CapabilityDenied:
-        """The error for what was taken back, once ``look`` has said so. It is noted, once."""
-        gone, why = (self._watch.gone, self._watch.why) if self._watch is not None else (None, "")
-        capability = gone or (self.capabilities or ("device.microphone",))[0]
-        if not self._told:
-            self._told = True
-            self._note("revoked", capability=capability, reason=CapabilityDenied.code)
-        return CapabilityDenied(
-            why or f"{capability} is not granted to {self.manifest.id}",
-            hint=f"locara grants allow {self.manifest.id} {capability}",
-        )
+    def why(self, capability: Capability) -> str:
+        """Why it does not hold any more, in a sentence."""
+        return self._watch.why(capability)
 
     # --- the log ------------------------------------------------------------------------------------------------------
 
-    def opened(self, device: Device) -> None:
-        """This device is open. Nothing for one that is none of this machine's."""
-        if device in self.devices and device not in self._open:
-            self._open.append(device)
-            self._note("microphone-opened" if device == "microphone" else "speaker-opened", device=self.devices[device])
+    def opened(self, capability: Capability, device: str) -> None:
+        """This device is open."""
+        self._open.append((capability, device))
+        self._log("microphone-opened" if capability == "device.microphone" else "speaker-opened", device=device)
 
     def started(self, models: Mapping[str, Mapping[str, str]]) -> None:
-        """The session runs, with these models: stage -> facts."""
-        self._started = True
-        self._note("session-started")
-        self._note("models", models={stage: dict(facts) for stage, facts in models.items()})
+        """It runs, with these models: stage -> facts."""
+        if self._open:
+            self._started = True
+            self._log("session-started")
+            self._log("models", models={stage: dict(facts) for stage, facts in models.items()})
 
     def closed(self, reason: str = "") -> None:
         """Everything is closed. May be called twice."""
+        for capability, _ in self._open:
+            if why := self._watch.why(capability):
+                self._note("revoked", capability=capability, reason=why)
         while self._open:
-            device = self._open.pop()
-            self._note("microphone-closed" if device == "microphone" else "speaker-closed", device=self.devices[device])
+            capability, device = self._open.pop()
+            self._log("microphone-closed" if capability == "device.microphone" else "speaker-closed", device=device)
         if self._started:
             self._started = False
-            self._note("session-ended", reason=reason)
+            self._log("session-ended", reason=reason)
 
-    def _note(self, what: str, **facts: object) -> None:
-        if not self.capabilities:
-            return  # no device of this machine: nothing that the log is about
+    def _note(self, what: What, *, capability: Capability, reason: str) -> None:
+        """Once: a program that asks in a loop would push everything else out of the log."""
+        if (what, capability) not in self._noted:
+            self._noted.add((what, capability))
+            self._log(what, capability=capability, reason=reason)
+
+    def _log(self, what: What, **facts: Any) -> None:
         manifest = self.manifest
-        self._audit.note(  # type: ignore[arg-type]
+        self._audit.note(
             what, manifest.id, session=self._session, name=manifest.name, version=manifest.version, **facts
         )

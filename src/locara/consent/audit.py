@@ -26,6 +26,7 @@ MOST_BYTES = 1_000_000
 OLD_FILES = 4
 """Files that are kept beside the newest, ``audit.1.jsonl`` the youngest."""
 
+_TEXTS = ("session", "name", "version", "device", "capability", "reason")
 _LINE = 8_192  # bytes: a line is written at once, and longer ones might not be
 _LOOK_SECONDS = 0.3
 
@@ -153,12 +154,13 @@ def read(data: bytes) -> Iterator[Entry]:
     for line in data.split(b"\n"):
         try:
             one = json.loads(line)
+            texts = {name: str(one.get(name, "")) for name in _TEXTS}
+            models = {
+                stage: {str(k): str(v) for k, v in facts.items()} for stage, facts in one.get("models", {}).items()
+            }
             entry = Entry(
-                float(one["at"]), cast(What, one["what"]), str(one["app"]), int(one["pid"]),
-                *(str(one.get(name, "")) for name in ("session", "name", "version", "device", "capability", "reason")),
-                models={str(stage): {str(k): str(v) for k, v in facts.items()}
-                        for stage, facts in dict(one.get("models", {})).items()},
-            )  # fmt: skip
+                float(one["at"]), cast(What, one["what"]), str(one["app"]), int(one["pid"]), models=models, **texts
+            )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
         if entry.what in get_args(What):

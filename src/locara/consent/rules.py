@@ -28,7 +28,8 @@ enough for a hijacked release to be noticed."""
 @dataclass(frozen=True, slots=True)
 class Record:
     """One line of the ledger. ``at``: seconds since the epoch, never before the line before it. ``capabilities``: for
-    ``seen`` what the app's manifest needs. ``now``: a decision that did not wait for the cool-down. ``apps``: of a snapshot."""
+    ``seen`` what the app's manifest needs. ``now``: a decision that did not wait for the cool-down. ``apps``: what a
+    snapshot holds."""
 
     do: Do
     at: float

@@ -7,6 +7,7 @@ a tenth of a millisecond, and one more while an echo has to be taken out.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +47,8 @@ class Impression:
 class Ear:
     """One stream of blocks, heard. ``muted``: zeros from here on, for everyone. ``deaf``: zeros for the decisions only
     (half duplex: our own voice would be heard). ``canceller``: takes the echo of what was played out of what is heard.
-    ``noise_suppression`` and ``gain_control`` change what is recognised, never what is decided by."""
+    ``noise_suppression`` and ``gain_control`` change what is recognised, never what is decided by. ``allowed``: looked at
+    for every block; while it gives False, the ear is muted."""
 
     def __init__(
         self,
@@ -55,12 +57,15 @@ class Ear:
         *,
         noise_suppression: bool = False,
         gain_control: bool = False,
+        allowed: Callable[[], bool] | None = None,
     ) -> None:
         self.canceller = canceller
         self._watch = EchoWatch()
         self._suppressor = NoiseSuppressor() if noise_suppression else None
         self._levelling = GainControl() if gain_control else None
         self._muted = False
+        self._allowed = allowed
+        self._shut = False
         self.deaf = False
         self.mended = 0
         self.dead = False
@@ -75,12 +80,21 @@ class Ear:
 
     @property
     def muted(self) -> bool:
-        """Zeros from here on, and nothing of what sounded before decides anything any more."""
-        return self._muted
+        """Zeros from here on, and nothing of what sounded before decides anything any more. Also true while listening is
+        not ``allowed``, whatever it is set to."""
+        return self._muted or self._shut
 
     @muted.setter
     def muted(self, muted: bool) -> None:
         self._muted = muted
+        self._forget()
+
+    @property
+    def shut(self) -> bool:
+        """True while listening is not ``allowed``: revoked, or switched off for all sessions of this user."""
+        return self._shut
+
+    def _forget(self) -> None:
         self._window = np.zeros(0, dtype=np.float32)
         self._probability = 0.0
         self._detector.reset()
@@ -104,6 +118,9 @@ class Ear:
     def hear(self, block: Samples, played: Samples | None = None) -> tuple[Samples, Impression]:
         """The next block as everybody gets it, and what it was like. ``played``: what left the output meanwhile, as many
         samples at ``RATE``; needed where there is a canceller."""
+        if self._allowed is not None and self._shut is self._allowed():
+            self._shut = not self._shut
+            self._forget()
         block, mended = clean(block)
         self.mended += mended
         if self.muted:

@@ -14,6 +14,7 @@ from locara.devices.contracts import Source
 from locara.engines.contracts import EngineInfo
 from locara.gate.dead import DeadMicrophone
 from locara.gate.ear import Ear
+from locara.gate.opening import Grant, Unasked, allowed, open_source
 
 
 class _Nothing:
@@ -32,16 +33,17 @@ class _Nothing:
     def reset(self) -> None: ...
 
 
-async def listening(source: Source) -> AsyncGenerator[tuple[Samples, bool]]:
+async def listening(source: Source, grant: Grant | None = None) -> AsyncGenerator[tuple[Samples, bool]]:
     """Blocks of 20 ms at 16 kHz, each with True when it has just turned out that the microphone is dead: it gives nothing
-    but digital zeros. Closing it closes the microphone. Raises ``DeviceError``."""
-    ear = Ear(_Nothing())
+    but digital zeros. Closing it closes the microphone. Raises ``CapabilityDenied`` and ``DeviceError``."""
+    grant = grant or Unasked()
+    ear = Ear(_Nothing(), allowed=allowed(source, grant))
     dead = DeadMicrophone()
     try:
-        await source.open()
+        await open_source(source, grant)
         async with aclosing(cast(Any, source.blocks())) as blocks:
             async for block in blocks:
                 heard, _ = ear.hear(block)
-                yield heard, dead.judge(heard.size, dead=ear.dead) is True
+                yield heard, dead.judge(heard.size, dead=ear.dead and not ear.muted) is True
     finally:
         await source.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,9 @@ RAMP_SECONDS = 0.015
 
 FADE_SECONDS = 0.02
 """How long stopping and standing still take."""
+
+SHUT_SECONDS = 0.005
+"""How long it takes to fall silent when sound is not allowed any more: a quarter of a block, and hardly a click."""
 
 AUDIBLE = gain(-60.0)
 """The first sample above this is the first that can be heard."""
@@ -49,10 +53,12 @@ def lead_of(samples: Samples) -> int:
 
 
 class Mouth:
-    """The speaker gate. ``rate`` is the output's, in hertz."""
+    """The speaker gate. ``rate`` is the output's, in hertz. ``allowed``: looked at for every block; from the first one in
+    which it gives False nothing sounds any more, and what waits goes on waiting."""
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, allowed: Callable[[], bool] | None = None) -> None:
         self.rate = rate
+        self._allowed = allowed
         # written by the session's side
         self._queue: deque[tuple[int, Samples]] = deque()
         self._wanted = 1.0
@@ -62,6 +68,7 @@ class Mouth:
         self._current: tuple[int, Samples] | None = None
         self._level = 1.0
         self._faded: list[Samples] = []  # heard fading on the way to standing still; comes again
+        self._shut = False
         self._progress = Progress(-1, 0, None)
         self._audible_from: int | None = None
 
@@ -93,13 +100,30 @@ class Mouth:
 
     @property
     def progress(self) -> Progress:
-        """The clock of played samples."""
+        """The clock of played samples. It stands while nothing may sound."""
         return self._progress
+
+    @property
+    def shut(self) -> bool:
+        """True while sound is not ``allowed``: revoked, or switched off for all sessions of this user."""
+        return self._shut
 
     # --- the output's side --------------------------------------------------------------------------------------------
 
     def render(self, n: int) -> Samples:
         """The next ``n`` samples for the output. Never waits; silence where there is nothing to play."""
+        was, self._shut = self._shut, self._allowed is not None and not self._allowed()
+        if self._shut and was:
+            return silence(n)
+        out = self._rendered(n)
+        if self._shut:  # just now: this block fades out, and the next are silent
+            last = min(n, round(SHUT_SECONDS * self.rate))
+            out[:last] *= np.linspace(1.0, 0.0, last, dtype=np.float32)
+            out[last:] = 0.0
+            self._level = 0.0  # if it goes on it comes up from nothing
+        return out
+
+    def _rendered(self, n: int) -> Samples:
         hold, cut, wanted = (
             self._hold,
             self._cut,

@@ -19,6 +19,7 @@ from locara.devices.contracts import Sink
 from locara.engines.contracts import EngineInfo, SpeaksLanguage, Voice
 from locara.errors import AudioError, EngineTimeout
 from locara.gate.mouth import Mouth
+from locara.gate.opening import Grant, Unasked, allowed, open_sink, refusal
 from locara.voice.alone import alone
 from locara.voice.brain import Deadlines
 from locara.voice.building import Stage, _sink
@@ -97,21 +98,29 @@ class Speaker:
         if last.size:
             yield Piece(last, rate)
 
-    async def say(self, text: str | AsyncIterable[str], *, output: str | os.PathLike[str] | Sink = "default") -> float:
+    async def say(
+        self,
+        text: str | AsyncIterable[str],
+        *,
+        output: str | os.PathLike[str] | Sink = "default",
+        grant: Grant | None = None,
+    ) -> float:
         """Says ``text`` through the gate, to its end. ``output`` as for `locara.voice.session`. Returns the seconds played.
 
-        Cancelling it fades out within 20 ms. Raises ``DeviceError``, ``AudioError`` and ``StageError``.
+        ``grant``: what the app was granted. Cancelling it fades out within 20 ms. Raises ``CapabilityDenied``,
+        ``SoundMuted``, ``DeviceError``, ``AudioError`` and ``StageError``.
         """
         sink, _ = _sink(output)
+        grant = grant or Unasked()
         mouth: Mouth | None = None
 
         def pull(n: int) -> Samples:
             return silence(n) if mouth is None else mouth.render(n)
 
-        await sink.open(pull)
+        await open_sink(sink, pull, grant)
         try:
-            mouth = Mouth(sink.rate)
-            playing = _Playing(sink, mouth)
+            mouth = Mouth(sink.rate, allowed(sink, grant))
+            playing = _Playing(sink, mouth, grant)
             async with aclosing(self.stream(text, sample_rate=sink.rate)) as pieces:
                 async for piece in pieces:
                     await playing.play(piece.samples)
@@ -143,7 +152,8 @@ class Speaker:
 class _Playing:
     """Sound on its way out: not more of it waits than a few seconds."""
 
-    def __init__(self, sink: Sink, mouth: Mouth) -> None:
+    def __init__(self, sink: Sink, mouth: Mouth, grant: Grant) -> None:
+        self._grant = grant
         self._sink = sink
         self._mouth = mouth
         self._given = 0
@@ -165,6 +175,8 @@ class _Playing:
         clock = asyncio.get_running_loop()
         last, since = -1, clock.time()
         while (left := self._given - self._mouth.progress.played) > ahead * self._sink.rate:
+            if self._mouth.shut:
+                raise refusal(self._sink, self._grant)
             if not self._sink.own_clock:  # a file: as fast as it is made
                 self._sink.advance()
                 await asyncio.sleep(0)

@@ -21,6 +21,7 @@ from locara.engines.contracts import (
     Voice,
 )
 from locara.errors import ConfigError
+from locara.gate import opening
 from locara.voice import tools as tooling
 from locara.voice.attention_setting import Setting, understood
 from locara.voice.brain import Brain, Deadlines
@@ -251,7 +252,6 @@ def _source(wanted: str | os.PathLike[str] | Source) -> tuple[Source, bool]:
 
         return WavSource(Path(wanted)), False
     if isinstance(wanted, str):
-        from locara.devices import listing
         from locara.devices.null import SilentSource
         from locara.devices.pushed import PushedSource
 
@@ -259,7 +259,7 @@ def _source(wanted: str | os.PathLike[str] | Source) -> tuple[Source, bool]:
             return PushedSource(), False
         if wanted == "none":
             return SilentSource(), False
-        return listing.microphone(wanted), True
+        return opening.microphone(wanted), True
     if not hasattr(wanted, "blocks"):
         raise ConfigError(f"input={wanted!r} is no source", hint="see locara.devices.contracts.Source")
     return wanted, False
@@ -276,12 +276,11 @@ def _sink(wanted: str | os.PathLike[str] | Sink) -> tuple[Sink, bool]:
             )
         return WavSink(Path(wanted)), False
     if isinstance(wanted, str):
-        from locara.devices import listing
         from locara.devices.null import NullSink
 
         if wanted == "none":
             return NullSink(), False
-        return listing.speaker(wanted), True
+        return opening.speaker(wanted), True
     if not hasattr(wanted, "advance"):
         raise ConfigError(f"output={wanted!r} is no sink", hint="see locara.devices.contracts.Sink")
     return wanted, False

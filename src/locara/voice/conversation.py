@@ -13,6 +13,7 @@ import numpy.typing as npt
 from locara.audio import RATE, Samples, seconds
 from locara.devices.pushed import PushedSource
 from locara.errors import SessionError
+from locara.gate.opening import open_sink, open_source
 from locara.voice import events as tell
 from locara.voice import loading, moves
 from locara.voice.changing import Changing
@@ -85,8 +86,8 @@ class Session:
             await loading.load_all(self._stages, self._parts.deadlines.load)
             self._still_starting()
             # The source first: where it cannot be opened, a file that was to be the output is not emptied for nothing.
-            await self._parts.source.open()
-            await self._parts.sink.open(self._loop.pull)
+            await open_source(self._parts.source, self._parts.grant)
+            await open_sink(self._parts.sink, self._loop.pull, self._parts.grant)
             self._loop.open_mouth(self._parts.sink.rate)
             self._still_starting()
         except BaseException:
@@ -280,6 +281,7 @@ class Session:
             **self._loop.counters.as_metrics(),
             **self._parts.brain.counts,
             **self._loop.echo_metrics(),
+            **self._loop.forbidding.metrics(),
             "seconds_heard": seconds(self._loop.ear.heard),
             "samples_mended": float(self._loop.ear.mended),
             "input_overruns": float(self._parts.source.overruns),

@@ -232,7 +232,8 @@ class DeviceChanged(Event):
     """Something changed about the microphone (``kind`` ``input``) or the speaker (``output``); the session goes on.
 
     ``change``: ``lost``; ``back``, opened again; ``replaced`` by the default device; another ``default`` was chosen in the
-    system and is followed; ``sounding`` again after `DeviceSilent`. ``hint``: the same as a sentence, with what to do.
+    system and is followed; ``sounding`` again after `DeviceSilent`; ``muted`` by `locara mute` or a revoked
+    grant, and ``unmuted``. ``hint``: the same as a sentence, with what to do.
     """
 
     type: ClassVar[str] = "device-changed"

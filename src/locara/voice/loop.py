@@ -25,6 +25,7 @@ from locara.gate.canceller import Canceller
 from locara.gate.ear import Ear
 from locara.gate.echo_watch import Listening
 from locara.gate.mouth import Mouth
+from locara.gate.opening import Grant, Unasked, allowed
 from locara.gate.reference import Reference
 from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
@@ -33,6 +34,7 @@ from locara.voice.brain import Brain, Deadlines, Exchanges, KeepsSound, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
 from locara.voice.following import Following
+from locara.voice.forbidding import Forbidding
 from locara.voice.history import HISTORY_CHARACTERS, Said, Used, as_messages
 from locara.voice.judging import Judging
 from locara.voice.state import SOUNDING, Rules, State, at_rest
@@ -93,6 +95,8 @@ class Parts:
     """How much of the conversation the model is given."""
     make: Callable[[Any, Any, dict[str, str]], Engine] = _no_names
     """(kind, stage as `voice.session` takes it, why) -> an engine, not loaded: for changes while the session runs."""
+    grant: Grant = field(default_factory=Unasked)
+    """What the app was granted: asked before a device is opened, and looked at for every block."""
 
 
 class Loop:
@@ -105,6 +109,7 @@ class Loop:
             Canceller() if parts.cancel_echo and not parts.half_duplex else None,
             noise_suppression=parts.noise_suppression,
             gain_control=parts.gain_control,
+            allowed=allowed(parts.source, parts.grant),
         )
         self.reference: Reference | None = None
         """What was played, for the canceller; None where there is none."""
@@ -122,6 +127,7 @@ class Loop:
         self.following = Following(
             parts.source, parts.sink, emit=self.emit, now=lambda: self.now, path_changed=self._path_changed
         )
+        self.forbidding = Forbidding(parts.source, parts.sink, parts.grant, emit=self.emit, now=lambda: self.now)
         self._brain = parts.brain
         self._judging = None if parts.turn is None else Judging(parts.turn, self.inbox.put)
         self._waking = Waking(parts.wake) if parts.wake is not None else None
@@ -144,7 +150,7 @@ class Loop:
         """The output is open and takes samples at ``rate`` hertz."""
         if self.ear.canceller is not None:
             self.reference = Reference(rate, own_clock=self.parts.sink.own_clock)
-        self._mouth = Mouth(rate)
+        self._mouth = Mouth(rate, allowed(self.parts.sink, self.parts.grant))
         rules = dataclasses.replace(self.parts.rules, output_rate=rate, words=self._brain.words)
         if self.parts.wake is not None:
             rules = dataclasses.replace(rules, wake_word=self.parts.wake.word)  # known for certain once it is loaded
@@ -245,11 +251,20 @@ class Loop:
                     if self.parts.microphone:
                         self.following.listen_for_zeros(self.ear)
                     self._told_of_echo()
+                    await self._told_of_the_gate()
                     await self.inbox.put(moves.Heard(like.n, like.probability, like.loud_until, like.echo))
                     if self._waking is not None:
                         await self._spot(self._waking, block.size)
         except LocaraError as error:
             await self._lost(error, "input")
+
+    async def _told_of_the_gate(self) -> None:
+        shut = self._mouth is not None and self._mouth.shut
+        for news in (
+            *self.forbidding.look("output", shut=shut),
+            *self.forbidding.look("input", shut=self.ear.shut, muted=self.ear.muted and not self.ear.shut),
+        ):
+            await self.inbox.put(news)
 
     async def _spot(self, waking: Waking, n: int) -> None:
         """The newest ``n`` samples, as the decisions hear them, for the wake word."""
@@ -349,7 +364,7 @@ class Loop:
     def _report_progress(self, mouth: Mouth) -> None:
         progress = mouth.progress
         reply = self.state.reply
-        if reply is not None and self.following.sink.lost:
+        if reply is not None and (self.following.sink.lost or mouth.shut):
             # It stands because nobody plays: that is no stall of its own.
             self._decide(moves.Played(reply.id, reply.played, None))
             return

@@ -1,0 +1,48 @@
+"""What a conversation does when the gate does not let sound through any more: revoked, or `locara mute`.
+
+What may live here: noticing it, and the words and news that follow. That nothing is heard and nothing sounds is the gate's
+work, done before anybody here knows of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from locara.devices.choose import Kind
+from locara.devices.contracts import Sink, Source
+from locara.gate.opening import Grant, refusal
+from locara.voice import events as tell
+from locara.voice import moves
+
+
+class Forbidding:
+    """Looked at once for each block heard. ``emit`` tells each change once, as ``device-changed`` with ``change`` ``muted``
+    or ``unmuted``."""
+
+    def __init__(
+        self, source: Source, sink: Sink, grant: Grant, *, emit: Callable[[tell.Event], None], now: Callable[[], float]
+    ) -> None:
+        self._devices: dict[Kind, Source | Sink] = {"input": source, "output": sink}
+        self._shut: dict[Kind, bool] = {"input": False, "output": False}
+        self._grant = grant
+        self._emit = emit
+        self._now = now
+
+    def look(self, kind: Kind, *, shut: bool, muted: bool = False) -> Iterator[moves.Happened]:
+        """``shut``: what the ear (``"input"``) or the mouth says. ``muted``: by the user of this session, too. What the turn
+        machine must know of a change: a turn of which nothing more is heard, a reply that is not heard any more."""
+        if shut is self._shut[kind]:
+            return
+        self._shut[kind] = shut
+        device = self._devices[kind]
+        hint = refusal(device, self._grant).explain() if shut else "it is allowed again"
+        change = "muted" if shut else "unmuted"
+        self._emit(tell.DeviceChanged(t=self._now(), device=device.name, hint=hint, kind=kind, change=change))
+        if kind == "output" and shut:
+            yield moves.Interrupt()
+        elif kind == "input" and not muted:
+            yield moves.Muted() if shut else moves.Unmuted()
+
+    def metrics(self) -> dict[str, float]:
+        """1.0 for what is let through, 0.0 for what is not."""
+        return {f"{kind}_allowed": float(not shut) for kind, shut in self._shut.items()}
