@@ -22,6 +22,8 @@ COMMANDS = {
     "doctor": "check everything that a first conversation needs, with fixes",
     "mute": "silence every session of this user at once, in every program",
     "unmute": "take that back",
+    "grants": "who may use the microphone and the speaker, and changing that",
+    "audit": "what used the microphone and the speaker, when, with which models",
     "models": "which models there are, and which are on this machine",
 }
 """Subcommand -> what it does. Its file is ``locara.cli.<name>``, with ``arguments(parser)`` and ``run(options)``."""

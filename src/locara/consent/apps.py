@@ -16,6 +16,12 @@ from locara.manifest.values import Manifest
 VARIABLE = "LOCARA_MANIFEST"
 """The path of the manifest of the running program."""
 
+OURS = "dev.locara."
+"""How the ids of Locara's own programs begin."""
+
+EMBEDDED = Path(__file__).parents[1] / "cli" / "locara.toml"
+"""The manifest of the ``locara`` command."""
+
 _NAME = 40  # characters of a program's name in its id
 
 
@@ -55,14 +61,19 @@ def _program() -> Path | None:
 
 
 def declares(manifest: Manifest) -> bool:
-    """Whether it says which models the app uses: one made here for a program without a manifest does not."""
-    return not manifest.id.startswith(LOCAL)
+    """Whether its models are all that it may load. Not so without a manifest, and for the ``locara`` command: its user names
+    the models by hand."""
+    return not manifest.id.startswith((LOCAL, OURS))
 
 
 def _named(manifest: Manifest) -> Manifest:
-    if manifest.id.startswith(LOCAL) and (manifest.path or manifest.modalities or manifest.models or manifest.reasons):
+    """Raises ``ManifestError`` for an id that would get what was granted to another."""
+    made_here = not (manifest.path or manifest.modalities or manifest.models or manifest.reasons)
+    ours = manifest.path and Path(manifest.path).resolve() == EMBEDDED.resolve()
+    if (manifest.id.startswith(LOCAL) and not made_here) or (manifest.id.startswith(OURS) and not ours):
         raise ManifestError(
-            f"{manifest.path or 'the manifest'}: the id {manifest.id!r}: {LOCAL}* is what programs without a manifest get",
+            f"the id {manifest.id!r}: {LOCAL}* is what programs without a manifest get, {OURS}* is Locara's own",
+            path=manifest.path,
             hint='give the app an id of its own, such as "com.example.talk"',
         )
     return manifest

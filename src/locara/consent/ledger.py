@@ -181,7 +181,7 @@ class Ledger:
             try:
                 kept = None
                 if self.path.exists() or self.path.is_symlink():
-                    kept = self.path.with_name(f"grants.broken-{secrets.token_hex(4)}.jsonl")
+                    kept = self.path.with_name(f"grants.old-{secrets.token_hex(4)}.jsonl")
                     self.path.replace(kept)
                 files.replace(self.path, chain.written(Chain(secrets.token_hex(8))).encode())
             except OSError as error:

@@ -5,22 +5,30 @@ What may live here: bringing it up and down, for the modalities that stand besid
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from locara.consent import apps
 from locara.engines.contracts import Engine, Kind
+from locara.manifest.values import Manifest
 from locara.voice.brain import Deadlines
 from locara.voice.building import Stage, _engine
+from locara.voice.declaring import Declared
 from locara.voice.loading import close_all, load_all
 
 
 @asynccontextmanager
-async def alone(stages: dict[Kind, Stage], deadlines: Deadlines) -> AsyncIterator[dict[Kind, Engine]]:
-    """Kind -> engine, loaded. Raises what `voice.session` and its ``start`` raise for the same names."""
+async def alone(
+    stages: dict[Kind, Stage], deadlines: Deadlines, app: Manifest | str | os.PathLike[str] | None = None
+) -> AsyncIterator[dict[Kind, Engine]]:
+    """Kind -> engine, loaded. ``app``: whose manifest holds; left out, the running program's. Raises what `voice.session`
+    and its ``start`` raise for the same names."""
     engines: dict[Kind, Engine] = {}
+    declared = Declared(apps.this_app(app))
     try:
         for kind, stage in stages.items():
-            engines[kind] = _engine(kind, stage, {})
+            engines[kind] = _engine(kind, declared.stage(kind, stage), {})
         await load_all({str(kind): engine for kind, engine in engines.items()}, deadlines.load)
         yield engines
     finally:
