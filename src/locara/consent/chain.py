@@ -144,7 +144,7 @@ def _lines(chain: Chain) -> tuple[list[str], str]:
 
 
 def _plain(record: Record) -> dict[str, Any]:
-    told = {name: value for name, value in _fields(record).items() if value not in ("", (), False)}
+    told = {name: value for name, value in _fields(record).items() if name == "at" or value not in ("", (), False)}
     if record.apps:
         told["apps"] = [_plain_app(app) for app in record.apps]
     return told

@@ -161,7 +161,7 @@ def state(book: Book, app: str, capability: str, once: int = 0) -> State:
         return "unasked"
     if grant.word in ("granted", "denied", "pending"):
         return grant.word
-    return "once" if once > grant.withdrawn else "unasked"
+    return "once" if grant.word == "once" and once > grant.withdrawn else "unasked"
 
 
 def open_until(book: Book, app: str, capability: str, wall: float) -> float:
