@@ -108,9 +108,18 @@ class PullStopped(ModelError):
 
 
 class ManifestError(LocaraError):
-    """A ``locara.toml`` that cannot be used; the message says where in it."""
+    """A ``locara.toml`` that cannot be used. The message begins with where; ``line`` and ``column`` count from 1 and are 0
+    where the whole file is meant; ``what`` is the message without the place."""
 
     code = "bad-manifest"
+
+    def __init__(self, what: str, *, path: str = "", line: int = 0, column: int = 0, hint: str = "") -> None:
+        place = f":{line}:{column}" if line else ""
+        super().__init__(f"{path or 'locara.toml'}{place}: {what}", hint=hint)
+        self.what = what
+        self.path = path
+        self.line = line
+        self.column = column
 
 
 class ModelNotDeclared(ConfigError):

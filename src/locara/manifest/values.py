@@ -23,11 +23,15 @@ EXPANSION: Mapping[Modality, tuple[Capability, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class DeclaredModel:
-    """A model that the app may load. ``sha256``: of its file, where the app pins it itself; empty: as the catalog does."""
+    """A model that the app may load. ``name``: its id in the catalog, or the app's own. ``sha256``: of its file, where the
+    app pins it itself; empty: as the catalog does. For one that the catalog does not know: ``file``, relative to the
+    manifest (POSIX), or ``engine``, the plugin that runs it."""
 
     name: str
     task: Task
     sha256: str = ""
+    file: str = ""
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
