@@ -107,9 +107,8 @@ class Ledger:
             raise _denied(manifest, capability, "was denied by you")
         key = (str(self.path), manifest.id, capability)
         if ask is None or key in _dismissed:
-            raise _denied(
-                manifest, capability, "is not granted" + ("" if key in _dismissed else ", and nobody can be asked here")
-            )
+            why = "it was asked for already" if key in _dismissed else "nobody can be asked here"
+            raise _denied(manifest, capability, f"is not granted, and {why}")
         return self._asked(manifest, capability, ask, update=decided == "pending", key=key)
 
     def _asked(
