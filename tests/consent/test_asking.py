@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -64,6 +63,9 @@ from locara.consent.audit import Audit
 from locara.errors import CapabilityDenied
 from locara.manifest.values import Manifest
 folder = Path(sys.argv[1])
+if sys.stdin.isatty():  # Ctrl-C on this terminal is then a signal for this process
+    import fcntl, termios
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 app = Manifest("com.example.talk", "Talk", "1", modalities=("voice-to-voice",))
 async def main():
     try:
@@ -88,7 +90,7 @@ def test_a_person_at_a_terminal_is_asked_by_a_program(tmp_path: Path, typed: byt
     try:
         run = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, str(tmp_path)], stdin=slave, stdout=slave, stderr=slave,
-            start_new_session=True, preexec_fn=_own_terminal,
+            start_new_session=True,
         )  # fmt: skip
         seen, sent, deadline = b"", False, time.monotonic() + 30
         while time.monotonic() < deadline and b"granted" not in seen and b"denied" not in seen:
@@ -103,15 +105,6 @@ def test_a_person_at_a_terminal_is_asked_by_a_program(tmp_path: Path, typed: byt
     finally:
         os.close(master)
         os.close(slave)
-
-
-def _own_terminal() -> None:
-    """Ctrl-C on the terminal is then a signal for this process."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_without_a_terminal_nobody_is_asked_and_it_is_no(tmp_path: Path) -> None:

@@ -160,7 +160,9 @@ def _damaged(kind: str, good: bytes) -> bytes:
     }[kind]
 
 
-KINDS = "empty|cut in a line|a line less|edited|newer|schema as text|not text|zeros|too large|deep|other json".split("|")
+KINDS = "empty|cut in a line|a line less|edited|newer|schema as text|not text|zeros|too large|deep|other json".split(
+    "|"
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -278,7 +280,9 @@ def test_what_is_on_disk_is_text_that_a_person_can_read(tmp_path: Path) -> None:
 
 
 def _start(folder: Path, code: str, *arguments: str) -> subprocess.Popen[str]:
-    begin = f"import sys\nfrom pathlib import Path\nfrom locara.consent import Ledger\nit = Ledger(Path({str(folder)!r}))\n"
+    begin = (
+        f"import sys\nfrom pathlib import Path\nfrom locara.consent import Ledger\nit = Ledger(Path({str(folder)!r}))\n"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", begin + code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -67,7 +67,9 @@ def test_a_capability_that_was_removed_and_comes_again_counts_as_added() -> None
 
 
 def test_starting_a_pending_update_again_does_not_begin_the_wait_anew() -> None:
-    book = fold([seen(0, MIC), said("grant", 1, MIC), seen(DAY, MIC, SPEAKER), seen(5 * DAY, MIC, SPEAKER, version="3")])
+    book = fold(
+        [seen(0, MIC), said("grant", 1, MIC), seen(DAY, MIC, SPEAKER), seen(5 * DAY, MIC, SPEAKER, version="3")]
+    )
     assert open_until(book, "a.b", SPEAKER, 5 * DAY) == 8 * DAY
 
 

@@ -95,7 +95,11 @@ class Engine(EnergyDetector):
 
 def session(folder: Path, source: Any, sink: Any, app: Manifest | None = None, **more: Any) -> Session:
     """As an app makes it, with the ledger in ``folder``."""
-    stages = {"stt": ScriptedRecogniser([Spoken(0.0, 0.1, "hi")]), "llm": ScriptedModel(("I see.",)), "tts": ScriptedVoice()}
+    stages = {
+        "stt": ScriptedRecogniser([Spoken(0.0, 0.1, "hi")]),
+        "llm": ScriptedModel(("I see.",)),
+        "tts": ScriptedVoice(),
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOCARA_CONSENT", str(folder))
         return voice.session(
@@ -163,8 +167,7 @@ async def _revoked_at(folder: Path, act: Any, seconds: float) -> dict[str, Any]:
     act()
     async with asyncio.timeout(5):
         await it.wait_ended()
-        while not (source.closed and sink.closed):
-            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.1)
     closed = (source.closed, sink.closed)
     await it.stop()
     await asyncio.gather(*taps)
