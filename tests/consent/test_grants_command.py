@@ -9,10 +9,12 @@ import pytest
 
 from locara.cli import main
 from locara.consent import Ledger
+from locara.manifest.values import Capability
 
 from .made import APP, ledger, manifest, says
 
-MIC, SPEAKER = "device.microphone", "device.speaker"
+MIC: Capability = "device.microphone"
+SPEAKER: Capability = "device.speaker"
 
 
 @pytest.fixture(autouse=True)
@@ -54,15 +56,15 @@ def test_the_list_as_text_and_as_json(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_an_update_needs_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     it = Ledger(tmp_path)
-    it.demand(manifest("speech-to-text"), MIC, says("always"))  # type: ignore[arg-type]
+    it.demand(manifest("speech-to-text"), MIC, says("always"))
     with pytest.raises(Exception, match="7 days"):
-        it.demand(manifest(version="2"), SPEAKER, None)  # type: ignore[arg-type]
+        it.demand(manifest(version="2"), SPEAKER, None)
     assert main(["grants", "allow", APP, SPEAKER]) == 1
     assert "--now" in capsys.readouterr().err
     assert main(["grants", "list"]) == 0
     assert "pending until" in capsys.readouterr().out
     assert main(["grants", "allow", APP, SPEAKER, "--now"]) == 0
-    assert it.state(APP, SPEAKER) == "granted"  # type: ignore[arg-type]
+    assert it.state(APP, SPEAKER) == "granted"
 
 
 def test_a_broken_ledger_is_explained_and_mended_by_reset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

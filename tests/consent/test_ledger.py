@@ -12,12 +12,13 @@ import pytest
 
 from locara.consent import Ledger, Question, chain, files
 from locara.errors import CapabilityDenied, CapabilityPending, ConsentError
-from locara.manifest.values import Manifest
+from locara.manifest.values import Capability, Manifest
 
 from .made import APP, Clock, ledger, manifest, nobody_may_be_asked, says
 
 DAY = 86_400.0
-MIC, SPEAKER = "device.microphone", "device.speaker"
+MIC: Capability = "device.microphone"
+SPEAKER: Capability = "device.speaker"
 
 
 def test_always_is_asked_once_and_remembered_by_others(tmp_path: Path) -> None:
@@ -217,7 +218,7 @@ def test_on_a_disk_that_takes_nothing_what_was_granted_holds_and_nothing_new_is(
         + f"""
 from locara.consent import Answer
 from locara.errors import ConsentError
-from locara.manifest.values import Manifest
+from locara.manifest.values import Capability, Manifest
 app = Manifest({APP!r}, "Talk", "1.0", modalities=("voice-to-voice",), digest="1.0")
 print(it.demand(app, {MIC!r}, None))
 try:

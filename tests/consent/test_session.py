@@ -19,7 +19,7 @@ from locara.consent.access import Access
 from locara.consent.audit import Audit
 from locara.devices.contracts import DeviceInfo, Pull
 from locara.errors import CapabilityDenied, ConsentError, ManifestError, ModelNotDeclared
-from locara.manifest.values import DeclaredModel, Manifest
+from locara.manifest.values import Capability, DeclaredModel, Manifest
 from locara.testing import EnergyDetector, ScriptedModel, ScriptedRecogniser, ScriptedVoice, clock
 from locara.testing.scripted import Spoken
 from locara.voice import events as on
@@ -27,7 +27,8 @@ from locara.voice.conversation import Session
 
 from .made import APP, manifest
 
-MIC, SPEAKER = "device.microphone", "device.speaker"
+MIC: Capability = "device.microphone"
+SPEAKER: Capability = "device.speaker"
 TALKING = 40.0  # seconds of the reply that is being said when a grant is taken back
 
 
@@ -277,7 +278,7 @@ def test_a_page_can_ask_instead_of_the_terminal(tmp_path: Path) -> None:
             return Answer("always", "page")
 
         access = Access(manifest(), ledger=Ledger(tmp_path), audit=Audit(tmp_path), ask=page)
-        await access.demand(MIC)  # type: ignore[arg-type]
+        await access.demand(MIC)
         async with asyncio.timeout(5):
             await waits.wait()
         return Ledger(tmp_path).book().apps[APP].grants[MIC].by
