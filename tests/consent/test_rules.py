@@ -80,6 +80,11 @@ def test_a_clock_set_back_does_not_shorten_the_wait() -> None:
     assert open_until(book, "a.b", SPEAKER, 36 * DAY) == 37 * DAY
 
 
+def test_a_clock_set_back_after_the_wait_does_not_begin_it_again() -> None:
+    book = fold([seen(0, MIC), said("grant", 1, MIC), seen(DAY, MIC, SPEAKER), said("grant", 9 * DAY, MIC)])
+    assert open_until(book, "a.b", SPEAKER, 2 * DAY) == 0.0
+
+
 def test_granting_before_the_wait_is_over_needs_the_explicit_word_and_revoking_is_no_way_around() -> None:
     book = fold([seen(0, MIC), said("grant", 1, MIC), seen(2, MIC, SPEAKER)])
     for do in ("grant", "once", "revoke"):

@@ -24,13 +24,13 @@ SCHEMA = 1
 MOST_BYTES = 1_000_000
 """A ledger is written anew long before (`COMPACT_LINES`); more is another file, or somebody's attack on our memory."""
 
-COMPACT_LINES = 400
-"""Lines after which the oldest are folded into a snapshot: some 100 kB, read in a few milliseconds."""
+COMPACT_LINES = 200
+"""Lines after which the oldest are folded into a snapshot: a ledger is read within a block of sound."""
 
-KEEP_LINES = 100
+KEEP_LINES = 50
 """The newest, which stay readable as they were."""
 
-MOST_APPS = 500
+MOST_APPS = 200
 """Apps that a snapshot holds. The ones longest unchanged are forgotten first: they are asked for again."""
 
 MEND = "locara grants reset begins a new one: nothing is granted then, and apps ask again"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,10 +72,15 @@ class Ledger:
 
     def state(self, app: str, capability: Capability) -> State:
         """What was decided; ``once`` only in the process that it was said to."""
+        return self.states(app, (capability,))[capability]
+
+    def states(self, app: str, capabilities: Iterable[Capability]) -> dict[Capability, State]:
+        """The same of several, from one reading."""
         found = self._read()
         if found is None:
-            return "unasked"
-        return self._state(found, found.book, app, capability)
+            return dict.fromkeys(capabilities, "unasked")
+        book = found.book
+        return {one: self._state(found, book, app, one) for one in capabilities}
 
     def _state(self, found: Chain, book: Book, app: str, capability: str) -> State:
         return rules.state(book, app, capability, _once.get((str(self.path), found.id, app, capability), 0))

@@ -86,24 +86,24 @@ class Book:
 
 def after(book: Book, record: Record) -> Book:
     """The state after one more record."""
-    number = book.records + 1
-    clock = max(book.clock, record.at)
-    if record.do == "snapshot":
-        return Book({app.id: app for app in record.apps}, clock, number)
-    if record.do == "forget":
-        left = {} if not record.app else {name: app for name, app in book.apps.items() if name != record.app}
-        return Book(left, clock, number)
-    app = book.apps.get(record.app) or App(record.app, first_seen=clock)
-    app = (_seen if record.do == "seen" else _decided)(app, record, clock, number)
-    return Book({**book.apps, record.app: app}, clock, number)
+    return fold((record,), book)
 
 
 def fold(records: Iterable[Record], book: Book | None = None) -> Book:
     """The state after all of them, from ``book`` on."""
     book = book or Book()
-    for record in records:
-        book = after(book, record)
-    return book
+    apps, clock, number = dict(book.apps), book.clock, book.records
+    for record in records:  # one dictionary for all of them: this runs while sound is playing
+        number += 1
+        clock = max(clock, record.at)
+        if record.do == "snapshot":
+            apps = {app.id: app for app in record.apps}
+        elif record.do == "forget":
+            apps = {name: app for name, app in apps.items() if record.app and name != record.app}
+        else:
+            app = apps.get(record.app) or App(record.app, first_seen=clock)
+            apps[record.app] = (_seen if record.do == "seen" else _decided)(app, record, clock, number)
+    return Book(apps, clock, number)
 
 
 def _seen(app: App, record: Record, clock: float, number: int) -> App:

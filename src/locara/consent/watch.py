@@ -13,8 +13,9 @@ class Watch:
     """Over capabilities of one app that a running session uses. Once one is gone it stays gone: what is granted later is
     for the next session.
 
-    A look is one ``stat`` (some microseconds). Only when the ledger has changed is it read again, by the thread that notices
-    first, which takes some milliseconds; another one that looks meanwhile gets the answer before the change, once.
+    A look is one ``stat`` (ten microseconds). Only when the ledger has changed is it read again, by the thread that notices
+    first, which takes up to some milliseconds (``benchmarks/consent_look.py``); another one that looks meanwhile gets the
+    answer before the change, once.
     """
 
     def __init__(self, ledger: Ledger, app: str) -> None:
@@ -54,8 +55,8 @@ class Watch:
     def _read(self, stamp: Stamp | None) -> None:
         """``stamp`` is older than what is read here: a change between the two is seen the next time."""
         try:
-            for capability in self._over:
-                if self._ledger.state(self._app, capability) not in ("granted", "once"):
+            for capability, state in self._ledger.states(self._app, self._over).items():
+                if state not in ("granted", "once"):
                     self._gone.setdefault(capability, f"{capability} was taken back from {self._app}")
         except ConsentError as error:
             self._lose(str(error))

@@ -116,7 +116,8 @@ class _Player:
 async def _opened(source: Source, *others: Sink) -> AsyncIterator[Access]:
     """With the leave for it and for ``others``, which may be asked for and has no deadline of a device."""
     grant = consenting.access()
-    for device in (source, *others):
+    devices: tuple[Source | Sink, ...] = (source, *others)
+    for device in devices:
         for capability in opening.needed(device):
             await grant.demand(capability)
     try:
