@@ -50,9 +50,11 @@ def anonymous(program: Path | None) -> Manifest:
     does not have its grants. ``program``: None for code that lies in no file."""
     if program is None:
         return Manifest(f"{LOCAL}python", "Python", "")
-    stem = re.sub(r"[^a-z0-9]+", "-", program.stem.lower()).strip("-")[:_NAME].strip("-") or "program"
+    # `python -m package` runs the package's __main__.py.
+    called = program.parent.name if program.stem == "__main__" and program.parent.name else program.name
+    stem = re.sub(r"[^a-z0-9]+", "-", Path(called).stem.lower()).strip("-")[:_NAME].strip("-") or "program"
     where = hashlib.sha256(str(program.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return Manifest(f"{LOCAL}{stem}-{where}", program.name, "")
+    return Manifest(f"{LOCAL}{stem}-{where}", called, "")
 
 
 def _program() -> Path | None:
