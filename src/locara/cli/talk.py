@@ -60,6 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--recommended", action="store_true", help="the models that fit this machine best, or what to pull for that")
     add("--yes", action="store_true", help="fetch the better set without asking, if one fits this machine")
     add("--headphones", action="store_true", help="listen while speaking: no speaker sound reaches the microphone")
+    add("--offline", action="store_true", help="promise that no connection is opened but to this machine")
     add("--json", action="store_true", help="events as lines of JSON on standard output instead of the view")
 
 
@@ -169,6 +170,12 @@ def _is_file(name: str) -> bool:
     return is_file(name)
 
 
+def _offline(options: argparse.Namespace) -> bool:
+    from locara import offline
+
+    return options.offline or offline.asked_for()
+
+
 async def _talk(options: argparse.Namespace, where: Where) -> int:
     from locara.cli import consenting
     from locara.cli.recording import EventsFile, Recording, make_folder
@@ -195,6 +202,7 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
         language=options.language,
         recommended=options.recommended,
         manifest=consenting.embedded(),
+        offline=_offline(options),
     )
     events_file = EventsFile(options.events) if options.events else None
     # JSON owns standard output; people read on the same terminal otherwise.

@@ -140,6 +140,7 @@ async def _microphone(name: str) -> AsyncGenerator[Samples]:
     """The microphone, through the gate; a dead one is told."""
     from locara.cli import consenting
     from locara.devices.choose import hint_silent
+    from locara.errors import CapabilityDenied
     from locara.gate import opening
     from locara.gate.listening import listening
 
@@ -149,6 +150,8 @@ async def _microphone(name: str) -> AsyncGenerator[Samples]:
     source = opening.microphone(name)
     async with contextlib.aclosing(listening(source, grant)) as blocks:
         async for block, dead in blocks:
+            if not grant.holds("device.microphone"):
+                raise CapabilityDenied(grant.why("device.microphone"), hint="locara grants list shows who may use what")
             if dead:
                 sys.stderr.write(f"{source.name} gives nothing but zeros. {hint_silent(sys.platform)}\n")
             yield block

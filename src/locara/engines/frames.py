@@ -128,6 +128,9 @@ def serve(handlers: Mapping[str, Handler], on_cancel: Callable[[int], None] | No
     ``on_cancel`` is told the number of each call that is cancelled, on the reader's thread: for handlers that wait for
     something and cannot look at ``Call.cancelled`` meanwhile.
     """
+    from locara.offline import keep_in_worker
+
+    keep_in_worker()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = _Server(os.dup(0), os.dup(1), on_cancel)
     # Whatever a library prints or reads must not get between the frames.

@@ -14,10 +14,9 @@ from locara.consent import apps
 from locara.consent.access import Access
 from locara.devices.contracts import Source
 from locara.engines.contracts import EngineInfo
-from locara.errors import CapabilityDenied
 from locara.gate.dead import DeadMicrophone
 from locara.gate.ear import Ear
-from locara.gate.opening import Grant, allowed, open_source, refusal
+from locara.gate.opening import Grant, allowed, open_source
 
 
 class _Nothing:
@@ -47,8 +46,6 @@ async def listening(source: Source, grant: Grant | None = None) -> AsyncGenerato
         async with aclosing(cast(Any, source.blocks())) as blocks:
             async for block in blocks:
                 heard, _ = ear.hear(block)
-                if ear.shut and isinstance(denied := refusal(source, grant), CapabilityDenied):
-                    raise denied
                 yield heard, dead.judge(heard.size, dead=ear.dead and not ear.muted) is True
     finally:
         await source.close()

@@ -14,16 +14,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from locara.audio import Samples, clean, gain, silence
+from locara.audio import Samples, gain, silence
+from locara.gate.bursts import GAINS, Bursts, Passing
+from locara.gate.limiter import CEILING, Limiter
 
-CEILING = gain(-1.0)
-"""No sample leaves louder than this: room for the converter's overshoot."""
+__all__ = ["CEILING", "FADE_IN_SECONDS", "Mouth", "Progress", "lead_of"]
 
 DUCK_GAIN = gain(-15.0)
 """A ducked reply: still there, clearly below a voice."""
 
 RAMP_SECONDS = 0.015
 """How long a change of level takes: shorter clicks, longer is felt as late."""
+
+ABRUPT = gain(-46.0)
+"""A reply whose first sample is above this begins with a click. The embedded voice begins at -52 dBFS: it is not touched."""
+
+FADE_IN_SECONDS = 0.005
+"""How long a reply that begins abruptly takes to come up: the click is gone, and of a plosive, whose burst takes 5 to 20 ms,
+the most is still there."""
 
 FADE_SECONDS = 0.02
 """How long stopping and standing still take."""
@@ -54,9 +62,13 @@ def lead_of(samples: Samples) -> int:
 
 class Mouth:
     """The speaker gate. ``rate`` is the output's, in hertz. ``allowed``: looked at for every block; from the first one in
-    which it gives False nothing sounds any more, and what waits goes on waiting."""
+    which it gives False nothing sounds any more, and what waits goes on waiting. ``fade_in``: seconds in which a reply comes
+    up that does not begin in silence."""
 
-    def __init__(self, rate: int, allowed: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self, rate: int, allowed: Callable[[], bool] | None = None, *, fade_in: float = FADE_IN_SECONDS
+    ) -> None:
+        self._fade_in = fade_in
         self.rate = rate
         self._allowed = allowed
         # written by the session's side
@@ -67,6 +79,10 @@ class Mouth:
         # written by the output's side
         self._current: tuple[int, Samples] | None = None
         self._level = 1.0
+        self._rise = RAMP_SECONDS
+        self._limiter = Limiter(rate)
+        self._bursts = Bursts()
+        self._through = 1.0
         self._faded: list[Samples] = []  # heard fading on the way to standing still; comes again
         self._shut = False
         self._progress = Progress(-1, 0, None)
@@ -77,7 +93,7 @@ class Mouth:
     def play(self, reply: int, samples: Samples) -> None:
         """Queues a chunk. Nothing of a reply that was hushed is taken any more."""
         if reply > self._cut and samples.size:
-            self._queue.append((reply, clean(samples)[0]))
+            self._queue.append((reply, np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)))
 
     def duck(self) -> None:
         """Lowers the level, from the next block on."""
@@ -147,8 +163,38 @@ class Mouth:
                 filled += self._go_through(samples, room, wanted)
         if filled < n:
             self._run_dry(hold, wanted)
-        np.clip(out, -CEILING, CEILING, out=out)
+        ahead = silence(0) if hold or filled < n else self._ahead(cut, wanted)
+        limited = self._let_through(self._limiter.push(out, ahead))
+        np.clip(limited, -CEILING, CEILING, out=out)  # the last line; the limiter has left nothing to do
         return out
+
+    def _let_through(self, out: Samples) -> Samples:
+        """What is left of it where too many loud sounds have begun; a change of that takes one block."""
+        for power in self._limiter.steps:
+            self._bursts.push(power)
+        before, self._through = self._through, GAINS[self._bursts.passing]
+        if before == self._through == 1.0 or not out.size:
+            return out
+        way = np.linspace(before, self._through, out.size, dtype=np.float32)
+        return np.asarray(out * way, dtype=np.float32)
+
+    @property
+    def passing(self) -> Passing:
+        """Whether so many loud sounds began in the last minute that they are lowered, or not let through."""
+        return self._bursts.passing
+
+    def _ahead(self, cut: int, wanted: float) -> Samples:
+        """What will be played next, as far as it is known and the limiter wants to see it."""
+        pieces, missing = [], self._limiter.look
+        waiting = [] if self._current is None else [self._current]
+        for at in range(len(self._queue) + len(waiting)):
+            reply, samples = waiting[at] if at < len(waiting) else self._queue[at - len(waiting)]
+            if missing <= 0:
+                break
+            if reply > cut:
+                pieces.append(samples[:missing] * np.float32(wanted))
+                missing -= samples.size
+        return np.concatenate(pieces) if pieces else silence(0)
 
     def _head(self) -> tuple[int, Samples] | None:
         if self._current is None and self._queue:
@@ -159,6 +205,8 @@ class Mouth:
                 self._audible_from = None
                 self._faded = []
                 self._level = self._wanted  # every reply begins anew
+                if self._fade_in and abs(float(self._current[1][0])) > ABRUPT:
+                    self._level, self._rise = self._level / (self._fade_in * self.rate), self._fade_in
         return self._current
 
     def _consume(self, samples: Samples, n: int) -> None:
@@ -168,7 +216,9 @@ class Mouth:
     def _go_through(self, samples: Samples, room: Samples, wanted: float) -> int:
         self._count_faded()
         n = min(samples.size, room.size)
-        room[:n] = samples[:n] * self._envelope(n, wanted, RAMP_SECONDS)
+        room[:n] = samples[:n] * self._envelope(n, wanted, self._rise)
+        if self._level == wanted:
+            self._rise = RAMP_SECONDS
         self._count(samples[:n])
         self._consume(samples, n)
         return n

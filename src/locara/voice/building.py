@@ -25,6 +25,7 @@ from locara.engines.contracts import (
 from locara.errors import ConfigError
 from locara.gate import opening
 from locara.manifest.values import Manifest
+from locara.offline import forbid_network
 from locara.voice import tools as tooling
 from locara.voice.attention_setting import Setting, understood
 from locara.voice.brain import Brain, Deadlines
@@ -80,6 +81,7 @@ def session(
     language: str | None = None,
     recommended: bool = False,
     manifest: Manifest | str | os.PathLike[str] | None = None,
+    offline: bool = False,
 ) -> Session:
     """A conversation, not started yet: use it with ``async with``.
 
@@ -107,6 +109,8 @@ def session(
     ``manifest``: which app this is, as its ``locara.toml`` says: left out, ``LOCARA_MANIFEST``, else the nearest one above
     the running program. With one, a model that it does not declare does not load; a microphone or a speaker of this machine
     is opened only where a person has granted it, with or without one.
+    ``offline``: promises that this whole process, from here to its end, connects to nothing but this machine; see
+    `locara.offline.forbid_network`. A manifest may promise it, too.
 
     Raises ``ConfigError``, ``EngineMissing``, ``ManifestError`` and ``ModelNotDeclared`` here, ``CapabilityDenied``,
     ``ConsentError``, ``StageError`` and ``DeviceError`` from ``start()``.
@@ -115,8 +119,10 @@ def session(
         raise ConfigError(f"patience={patience!r} is not known", hint='use "quick", "normal" or "patient"')
     if echo not in ("auto", "headphones", "cancel", "half-duplex"):
         raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones", "cancel" or "half-duplex"')
-    deadlines = deadlines or Deadlines()
     app = apps.this_app(manifest)
+    if offline or app.offline:
+        forbid_network()
+    deadlines = deadlines or Deadlines()
     declared = Declared(app)
     declared.word(attention)
     attending = understood(attention, idle, idle_prompt)

@@ -1,5 +1,7 @@
 """What a conversation does when the gate does not let sound through any more: revoked, or `locara mute`.
 
+It tells, too, when the gate lowers what is played.
+
 What may live here: noticing it, and the words and news that follow. That nothing is heard and nothing sounds is the gate's
 work, done before anybody here knows of it.
 """
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator
 from locara.devices.choose import Kind
 from locara.devices.contracts import Sink, Source
 from locara.errors import CapabilityDenied
+from locara.gate.bursts import Passing
 from locara.gate.opening import Grant, refusal
 from locara.voice import events as tell
 from locara.voice import moves
@@ -25,6 +28,7 @@ class Forbidding:
     ) -> None:
         self._devices: dict[Kind, Source | Sink] = {"input": source, "output": sink}
         self._shut: dict[Kind, bool] = {"input": False, "output": False}
+        self._passing = Passing.FREE
         self._grant = grant
         self.revoked = False
         """A grant was taken back: the session ends."""
@@ -60,6 +64,21 @@ class Forbidding:
                 )
             )
             yield moves.Stop("revoked")
+
+    def limited(self, passing: Passing) -> None:
+        """Tells when too many loud sounds have begun within a minute, and what became of it."""
+        if passing is self._passing:
+            return
+        worse = (Passing.FREE, Passing.LOWERED, Passing.MUTED).index
+        if worse(passing) > worse(self._passing):
+            done = "it is lowered by 15 dB" if passing is Passing.LOWERED else "nothing of it is let through"
+            message = f"more loud sounds begin within a minute than speech has: {done} until it is less"
+            hint = (
+                "does the app say something in a loop? session.interrupt() ends it; `locara mute` silences everything"
+            )
+            code = "too-many-bursts"
+            self._emit(tell.Error(t=self._now(), code=code, message=message, stage="output", hint=hint))
+        self._passing = passing
 
     def metrics(self) -> dict[str, float]:
         """1.0 for what is let through, 0.0 for what is not."""

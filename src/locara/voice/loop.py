@@ -259,7 +259,9 @@ class Loop:
             await self._lost(error, "input")
 
     async def _told_of_the_gate(self) -> None:
-        shut = self._mouth is not None and self._mouth.shut
+        assert self._mouth is not None
+        shut = self._mouth.shut
+        self.forbidding.limited(self._mouth.passing)
         for news in (
             *self.forbidding.look("output", shut=shut),
             *self.forbidding.look("input", shut=self.ear.shut, muted=self.ear.muted and not self.ear.shut),
