@@ -55,7 +55,7 @@ def _granted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("granted")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOCARA_CONSENT", str(folder))
-        for app in ("dev.locara.cli", apps.this_app().id):
+        for app in ("dev.locara.cli", apps.this_app().id, apps.anonymous(None).id):  # the last: python -c
             for capability in CAPABILITIES:
                 assert main(["grants", "allow", app, capability]) == 0
     return folder

@@ -46,6 +46,9 @@ class Seen:
         return max((peak for _, peak in self.by.values()), default=0.0)
 
 
+pytestmark = pytest.mark.usefixtures("granted")  # the canary counts as this machine's microphone
+
+
 class Canary:
     """A microphone of this machine that hears a loud, broken hum from the moment it is opened to its closing."""
 
