@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from locara.consent import Ledger
+from locara.consent.audit import Audit
+from locara.manifest.values import Capability
 
-from .talking import environment
+from .talking import environment, running
 
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals of this kind", allow_module_level=True)
@@ -132,3 +135,29 @@ def test_files_need_no_grant(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     done = _locara(tmp_path, "transcribe", "a.wav", extra=extra)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "capability"),
+    [(("transcribe", "--microphone"), "device.microphone"), (("say", "word " * 200), "device.speaker")],
+    ids=["transcribe", "say"],
+)
+def test_a_grant_taken_back_ends_the_one_shot_commands_too(
+    tmp_path: Path, sound_server: SoundServer, arguments: tuple[str, ...], capability: Capability
+) -> None:
+    pytest.importorskip("miniaudio")
+    folder = tmp_path / "consent"
+    extra = {**sound_server.variables, "LOCARA_CONSENT": str(folder)}
+    ledger = Ledger(folder)
+    ledger.decide("grant", CLI, capability, by="cli")
+    with running(tmp_path, *arguments, extra=extra, stderr=subprocess.PIPE) as run:
+        deadline = time.monotonic() + 30
+        while not any(one.what.endswith("-opened") for one in Audit(folder).entries()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        ledger.decide("revoke", CLI, capability, by="cli")
+        assert run.process.wait(15) == 1
+        assert run.process.stderr is not None
+        told = run.process.stderr.read().decode()
+    assert capability in told
+    assert "Traceback" not in told
+    assert [one["ended"] for one in _uses(tmp_path, extra)] == ["revoked"]
