@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +19,22 @@ from hypothesis import settings
 # Whoever runs the tests may have muted Locara: that switch is not theirs to see, and they must not turn it.
 os.environ["LOCARA_SWITCH"] = str(Path(tempfile.gettempdir(), f"locara-tests-{os.getpid()}", "muted"))
 
+# Nor are their grants and their log. Nothing is granted there; `granted` is for tests that use a device.
+_CONSENT = Path(tempfile.gettempdir(), f"locara-tests-{os.getpid()}-consent")
+os.environ["LOCARA_CONSENT"] = str(_CONSENT)
+
 # A shared machine stands still for half a second now and then: what an example takes says nothing there.
 settings.register_profile("locara", deadline=None)
 settings.load_profile("locara")
 
 if TYPE_CHECKING:
     from tests.devices.sound_server import SoundServer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_grants_left() -> Iterator[None]:
+    yield
+    shutil.rmtree(_CONSENT, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +46,30 @@ def _sound_server() -> Iterator[SoundServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def _granted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from locara.cli import main
+    from locara.consent import apps
+    from locara.manifest.values import CAPABILITIES
+
+    folder = tmp_path_factory.mktemp("granted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCARA_CONSENT", str(folder))
+        for app in ("dev.locara.cli", apps.this_app().id, apps.anonymous(None).id):  # the last: python -c
+            for capability in CAPABILITIES:
+                assert main(["grants", "allow", app, capability]) == 0
+    return folder
+
+
 @pytest.fixture
-def sound_server(_sound_server: SoundServer) -> Iterator[SoundServer]:
+def granted(_granted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ledger in which the ``locara`` command and the program of the tests may use microphone and speaker."""
+    monkeypatch.setenv("LOCARA_CONSENT", str(_granted))
+    return _granted
+
+
+@pytest.fixture
+def sound_server(_sound_server: SoundServer, granted: Path) -> Iterator[SoundServer]:
     """A private sound server, which this process talks to during the test."""
     with _sound_server.in_environment():
         yield _sound_server

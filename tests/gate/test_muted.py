@@ -16,6 +16,7 @@ from locara.audio import BLOCK, RATE, Samples
 from locara.devices.contracts import DeviceInfo
 from locara.engines.contracts import Recognition
 from locara.gate.listening import listening
+from locara.gate.opening import Unasked
 from locara.gate.switch import Switch, default_switch
 from locara.manifest.values import Capability
 from locara.testing import (
@@ -43,6 +44,9 @@ class Seen:
 
     def loudest(self) -> float:
         return max((peak for _, peak in self.by.values()), default=0.0)
+
+
+pytestmark = pytest.mark.usefixtures("granted")  # the canary counts as this machine's microphone
 
 
 class Canary:
@@ -241,7 +245,7 @@ def test_listening_alone_is_muted_too_and_goes_on_after_it() -> None:
     assert max(peaks[200:]) > 0.4
 
 
-class Granted:
+class Granted(Unasked):
     """A grant that is taken back while it is used."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from .whole import errors, nothing_left
 if TYPE_CHECKING:
     from tests.devices.sound_server import SoundServer
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.usefixtures("granted")]
 
 SAID = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
 

@@ -19,6 +19,8 @@ from locara.voice.events import DeviceChanged, Event
 
 from .scenes import LONG, names
 
+pytestmark = pytest.mark.usefixtures("granted")  # these devices count as this machine's
+
 SECONDS = BLOCK / RATE
 Gone = tuple[tuple[float, float], ...]
 

@@ -22,6 +22,8 @@ COMMANDS = {
     "doctor": "check everything that a first conversation needs, with fixes",
     "mute": "silence every session of this user at once, in every program",
     "unmute": "take that back",
+    "grants": "who may use the microphone and the speaker, and changing that",
+    "audit": "what used the microphone and the speaker, when, with which models",
     "models": "which models there are, and which are on this machine",
     "check": "an app's source against its manifest; nothing of it is run",
     "manifest": "what a locara.toml asks for, and what one may say",

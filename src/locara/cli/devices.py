@@ -35,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
     from locara.devices import listing
 
     found = sorted(listing.list_devices(), key=lambda device: (device.kind, not device.is_default, device.name))
+    every = _permitted(found)
+    found = _shown(found, every=every)
     if options.json:
         sys.stdout.write(json.dumps([dataclasses.asdict(device) for device in found], ensure_ascii=False) + "\n")
         return 0
@@ -43,17 +45,33 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(f"{device.kind:6} {mark} {plain(device.name)}  ({device.backend})\n")
     sys.stdout.write("* is the default\n" if found else "The sound system lists no microphone and no speaker.\n")
     if options.watch:
-        asyncio.run(_watch(found))
+        asyncio.run(_watch(found, every=every))
     return 0
 
 
-async def _watch(before: list[DeviceInfo]) -> None:
+def _permitted(found: list[DeviceInfo]) -> bool:
+    """Whether outputs that are not the default may be listed: that needs ``device.speaker.select``, here too."""
+    from locara.cli import consenting
+
+    others = [one for one in found if one.kind == "output" and not one.is_default]
+    error = consenting.refused("device.speaker.select") if others else None
+    if error is not None:
+        sys.stderr.write(f"Only the default speaker is listed: {error.explain()}\n")
+    return error is None
+
+
+def _shown(found: list[DeviceInfo], *, every: bool) -> list[DeviceInfo]:
+    return [one for one in found if every or one.kind == "input" or one.is_default]
+
+
+async def _watch(before: list[DeviceInfo], *, every: bool) -> None:
     """A line for each change, until cancelled."""
     from locara.cli.lines import plain
     from locara.devices import watch
 
     sys.stdout.flush()
-    async for after in watch.answers():
+    async for answered in watch.answers():
+        after = _shown(answered, every=every)
         news = watch.difference(before, after)
         told = [(one, "was plugged in") for one in news.added] + [(one, "is gone") for one in news.removed]
         told += [(one, "is the default now") for one in news.default]

@@ -87,12 +87,12 @@ async def _all(options: argparse.Namespace) -> list[Verdict]:
 async def _sound(options: argparse.Namespace, *, tone: bool) -> list[Verdict]:
     """A second of the microphone, then the test tone through the air."""
     from locara.cli.checks import judging, sound
-    from locara.devices import listing
+    from locara.gate import opening
 
-    heard = await sound.microphone(listing.microphone(options.input))
+    heard = await sound.microphone(opening.microphone(options.input))
     if not tone:
         return [heard]
-    return judging.together(heard, await sound.loop(listing.microphone(options.input), listing.speaker(options.output)))
+    return judging.together(heard, await sound.loop(opening.microphone(options.input), opening.speaker(options.output)))
 
 
 async def _bounded(name: str, work: Callable[[], Awaitable[list[Verdict]]]) -> list[Verdict]:

@@ -39,9 +39,11 @@ def run(options: argparse.Namespace) -> int:
 
 async def _say(options: argparse.Namespace) -> None:
     from locara import speech
+    from locara.cli import consenting
 
+    consenting.demand(*consenting.for_speaker(options.output))  # before a voice is loaded for nothing
     text = _lines() if options.text == ["-"] else " ".join(options.text)
-    async with speech.speaker(tts=options.tts) as one:
+    async with speech.speaker(tts=options.tts, manifest=consenting.embedded()) as one:
         played = await one.say(text, output=options.output)
         if options.json:
             sys.stdout.write(json.dumps(_told(one, played, options.output), ensure_ascii=False) + "\n")

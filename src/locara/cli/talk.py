@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     """Talks until the end; returns the exit code."""
     from locara.errors import ConfigError
 
-    plan = _where(options)
+    plan = _allowed(options, _where(options))
     if options.pace == "simulated":
         if not plan.files_only:
             raise ConfigError(
@@ -112,6 +112,24 @@ def _where(options: argparse.Namespace) -> Where:
         )
     _refuse_overwriting(source, output, options.events)
     return Where(source, output, record, _is_file(source) and (output == "none" or _is_file(output)), notes)
+
+
+def _allowed(options: argparse.Namespace, where: Where) -> Where:
+    """What a person has to allow, asked before anything is loaded or painted. Raises ``CapabilityDenied``; but without a
+    speaker that nobody named, the conversation goes on in writing."""
+    from locara.cli import consenting
+
+    if options.pace == "realtime":
+        consenting.demand(*consenting.for_microphone(where.input))
+        error = consenting.refused(*consenting.for_speaker(where.output))
+        if error is not None and options.output is not None:
+            raise error
+        if error is not None:
+            note = f"The reply is not played: {error.explain()}"
+            where = dataclasses.replace(where, output="none", notes=(*where.notes, note))
+    if consenting.for_microphone(where.input):
+        where = dataclasses.replace(where, notes=(*where.notes, "The microphone is on: q ends it, m mutes it."))
+    return where
 
 
 def _refuse_overwriting(source: str, output: str, events: Path | None) -> None:
@@ -159,6 +177,7 @@ def _offline(options: argparse.Namespace) -> bool:
 
 
 async def _talk(options: argparse.Namespace, where: Where) -> int:
+    from locara.cli import consenting
     from locara.cli.recording import EventsFile, Recording, make_folder
     from locara.cli.screen import Screen
     from locara.errors import LocaraError
@@ -182,6 +201,7 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
         end_with_input=_is_file(where.input),
         language=options.language,
         recommended=options.recommended,
+        manifest=consenting.embedded(),
         offline=_offline(options),
     )
     events_file = EventsFile(options.events) if options.events else None

@@ -41,6 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Transcribes; returns the exit code."""
+    from locara.cli import consenting
     from locara.errors import ConfigError
 
     piped = options.files == ["-"]
@@ -50,14 +51,17 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError("--raw HZ and - go together", hint="locara transcribe --raw 16000 -")
     if options.format != "text" and (options.json or len(options.files) != 1 or piped):
         raise ConfigError(f"--format {options.format} is for one file", hint="leave --json out and name one file")
+    if options.microphone:
+        consenting.demand("device.microphone")  # before a recogniser is loaded for nothing
     asyncio.run(_live(options) if piped or options.microphone else _files(options))
     return 0
 
 
 async def _files(options: argparse.Namespace) -> None:
     from locara import transcribe
+    from locara.cli import consenting
 
-    async with transcribe.transcriber(stt=options.stt) as one:
+    async with transcribe.transcriber(stt=options.stt, manifest=consenting.embedded()) as one:
         for file in options.files:
             got = await one.from_file(file)
             sys.stdout.write(_written(file, got, options))
@@ -93,8 +97,9 @@ def _clock(seconds: float, *, web: bool) -> str:
 
 async def _live(options: argparse.Namespace) -> None:
     from locara import transcribe
+    from locara.cli import consenting
 
-    async with transcribe.transcriber(stt=options.stt) as one:
+    async with transcribe.transcriber(stt=options.stt, manifest=consenting.embedded()) as one:
         if options.microphone:
             await _show(one, _microphone(options.microphone), 16_000, options)
         else:
@@ -133,14 +138,20 @@ def _columns() -> int:
 
 async def _microphone(name: str) -> AsyncGenerator[Samples]:
     """The microphone, through the gate; a dead one is told."""
+    from locara.cli import consenting
     from locara.devices.choose import hint_silent
+    from locara.errors import CapabilityDenied
     from locara.gate import opening
     from locara.gate.listening import listening
 
+    grant = consenting.access()
+    await grant.demand("device.microphone")
     sys.stderr.write("The microphone is on. Ctrl-C ends it.\n")
     source = opening.microphone(name)
-    async with contextlib.aclosing(listening(source)) as blocks:
+    async with contextlib.aclosing(listening(source, grant)) as blocks:
         async for block, dead in blocks:
+            if not grant.holds("device.microphone"):
+                raise CapabilityDenied(grant.why("device.microphone"), hint="locara grants list shows who may use what")
             if dead:
                 sys.stderr.write(f"{source.name} gives nothing but zeros. {hint_silent(sys.platform)}\n")
             yield block

@@ -10,11 +10,13 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from locara.audio import Samples
+from locara.consent import apps
+from locara.consent.access import Access
 from locara.devices.contracts import Source
 from locara.engines.contracts import EngineInfo
 from locara.gate.dead import DeadMicrophone
 from locara.gate.ear import Ear
-from locara.gate.opening import Grant, Unasked, allowed, open_source
+from locara.gate.opening import Grant, allowed, open_source
 
 
 class _Nothing:
@@ -36,7 +38,7 @@ class _Nothing:
 async def listening(source: Source, grant: Grant | None = None) -> AsyncGenerator[tuple[Samples, bool]]:
     """Blocks of 20 ms at 16 kHz, each with True when it has just turned out that the microphone is dead: it gives nothing
     but digital zeros. Closing it closes the microphone. Raises ``CapabilityDenied`` and ``DeviceError``."""
-    grant = grant or Unasked()
+    grant = grant or Access(apps.this_app())
     ear = Ear(_Nothing(), allowed=allowed(source, grant))
     dead = DeadMicrophone()
     try:
@@ -47,3 +49,4 @@ async def listening(source: Source, grant: Grant | None = None) -> AsyncGenerato
                 yield heard, dead.judge(heard.size, dead=ear.dead and not ear.muted) is True
     finally:
         await source.close()
+        grant.closed()

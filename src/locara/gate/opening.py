@@ -9,7 +9,7 @@ docs/gate.md for what that leaves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +38,18 @@ class Grant(Protocol):
         """Whether it is granted at this moment; see `Allowed` for what it may cost."""
         ...
 
+    def opened(self, capability: Capability, device: str) -> None:
+        """Noted: this device of the machine is open."""
+        ...
+
+    def started(self, models: Mapping[str, Mapping[str, str]]) -> None:
+        """Noted, where a device is open: it runs, with these models."""
+        ...
+
+    def closed(self, reason: str = "") -> None:
+        """Noted: all of them are closed. May be called twice."""
+        ...
+
 
 class Unasked:
     """Everything is granted: for code that its own user runs by hand, and for tests."""
@@ -48,6 +60,15 @@ class Unasked:
     def holds(self, capability: Capability) -> bool:
         """True."""
         return True
+
+    def opened(self, capability: Capability, device: str) -> None:
+        """Not noted."""
+
+    def started(self, models: Mapping[str, Mapping[str, str]]) -> None:
+        """Not noted."""
+
+    def closed(self, reason: str = "") -> None:
+        """Not noted."""
 
 
 def needed(device: Source | Sink) -> tuple[Capability, ...]:
@@ -111,6 +132,8 @@ async def open_source(source: Source, grant: Grant) -> None:
     for capability in needed(source):
         await grant.demand(capability)
     await source.open()
+    if capabilities := needed(source):
+        grant.opened(capabilities[0], source.name)
 
 
 async def open_sink(sink: Sink, pull: Pull, grant: Grant, switch: Switch | None = None) -> None:
@@ -121,6 +144,8 @@ async def open_sink(sink: Sink, pull: Pull, grant: Grant, switch: Switch | None 
     for capability in needed(sink):
         await grant.demand(capability)
     await sink.open(Last(pull, allowed(sink, grant, switch)))
+    if capabilities := needed(sink):
+        grant.opened(capabilities[0], sink.name)
 
 
 class Last:

@@ -15,15 +15,19 @@ from typing import Any, cast
 import numpy as np
 
 from locara.audio import RATE, Resampler, Samples, clean, seconds, silence
+from locara.consent import apps
+from locara.consent.access import Access
 from locara.devices.contracts import Sink
 from locara.engines.contracts import EngineInfo, SpeaksLanguage, Voice
 from locara.errors import AudioError, EngineTimeout
 from locara.gate.mouth import Mouth
-from locara.gate.opening import Grant, Unasked, allowed, open_sink, refusal
+from locara.gate.opening import Grant, allowed, open_sink, refusal
+from locara.manifest.values import Manifest
 from locara.voice.alone import alone
 from locara.voice.brain import Deadlines
 from locara.voice.building import Stage, _sink
 from locara.voice.clauses import Clauses
+from locara.voice.loading import plan_of
 from locara.voice.speakable import Speakable
 from locara.voice.streams import each
 
@@ -62,8 +66,9 @@ class Sound:
 class Speaker:
     """A loaded voice. One text at a time; see `speaker`."""
 
-    def __init__(self, voice: Voice, deadlines: Deadlines) -> None:
+    def __init__(self, voice: Voice, deadlines: Deadlines, app: Manifest | None = None) -> None:
         self._voice = voice
+        self._app = app
         self._deadlines = deadlines
 
     @property
@@ -107,11 +112,11 @@ class Speaker:
     ) -> float:
         """Says ``text`` through the gate, to its end. ``output`` as for `locara.voice.session`. Returns the seconds played.
 
-        ``grant``: what the app was granted. Cancelling it fades out within 20 ms. Raises ``CapabilityDenied``,
-        ``SoundMuted``, ``DeviceError``, ``AudioError`` and ``StageError``.
+        ``grant``: what the app was granted; left out, what the ledger says. Cancelling it fades out within 20 ms.
+        Raises ``CapabilityDenied``, ``SoundMuted``, ``DeviceError``, ``AudioError`` and ``StageError``.
         """
         sink, _ = _sink(output)
-        grant = grant or Unasked()
+        grant = grant or Access(apps.this_app(self._app))
         mouth: Mouth | None = None
 
         def pull(n: int) -> Samples:
@@ -119,6 +124,7 @@ class Speaker:
 
         await open_sink(sink, pull, grant)
         try:
+            grant.started(plan_of({"tts": self._voice}, {}))
             mouth = Mouth(sink.rate, allowed(sink, grant))
             playing = _Playing(sink, mouth, grant)
             async with aclosing(self.stream(text, sample_rate=sink.rate)) as pieces:
@@ -130,6 +136,7 @@ class Speaker:
                 mouth.hush(0)
                 await asyncio.sleep(_LOOK_SECONDS * 2)  # the fade of what was cut
             await sink.close()
+            grant.closed()
 
     async def _spoken(self, text: str) -> AsyncGenerator[Samples]:
         limits = self._deadlines
@@ -211,14 +218,17 @@ def _hertz(rate: int) -> int:
 
 
 @asynccontextmanager
-async def speaker(*, tts: Stage = None, deadlines: Deadlines | None = None) -> AsyncIterator[Speaker]:
-    """A voice that stays loaded for several texts. ``tts``: as for `locara.voice.session`.
+async def speaker(
+    *, tts: Stage = None, deadlines: Deadlines | None = None, manifest: Manifest | str | os.PathLike[str] | None = None
+) -> AsyncIterator[Speaker]:
+    """A voice that stays loaded for several texts. ``tts``, ``manifest``: as for `locara.voice.session`.
 
     Raises ``ConfigError``, ``EngineMissing`` and ``StageError``.
     """
     deadlines = deadlines or Deadlines()
-    async with alone({"tts": tts}, deadlines) as engines:
-        yield Speaker(cast(Voice, engines["tts"]), deadlines)
+    app = apps.this_app(manifest)
+    async with alone({"tts": tts}, deadlines, app) as engines:
+        yield Speaker(cast(Voice, engines["tts"]), deadlines, app)
 
 
 async def synthesize(text: str, *, tts: Stage = None, sample_rate: int | None = None) -> Sound:

@@ -20,6 +20,7 @@ from locara.audio import BLOCK, RATE, Resampler, Samples, clean, mono, resample
 from locara.devices.wav import read_wav
 from locara.engines.contracts import Detector, EngineInfo, Recogniser, Recognition
 from locara.errors import AudioError, EngineTimeout, SessionError
+from locara.manifest.values import Manifest
 from locara.transcribe.cutting import BEFORE_SECONDS, BEGIN_BLOCKS, Began, Cutter, Ended
 from locara.voice.alone import alone
 from locara.voice.brain import Deadlines
@@ -226,14 +227,18 @@ def _hertz(rate: int) -> int:
 
 @asynccontextmanager
 async def transcriber(
-    *, stt: Stage = None, vad: Stage = None, deadlines: Deadlines | None = None
+    *,
+    stt: Stage = None,
+    vad: Stage = None,
+    deadlines: Deadlines | None = None,
+    manifest: Manifest | str | os.PathLike[str] | None = None,
 ) -> AsyncIterator[Transcriber]:
-    """Models that stay loaded for several transcriptions. ``stt``, ``vad``: as for `locara.voice.session`.
+    """Models that stay loaded for several transcriptions. ``stt``, ``vad``, ``manifest``: as for `locara.voice.session`.
 
     Raises ``ConfigError``, ``EngineMissing`` and ``StageError``.
     """
     deadlines = deadlines or Deadlines()
-    async with alone({"stt": stt, "vad": vad}, deadlines) as engines:
+    async with alone({"stt": stt, "vad": vad}, deadlines, manifest) as engines:
         yield Transcriber(cast(Recogniser, engines["stt"]), cast(Detector, engines["vad"]), deadlines)
 
 

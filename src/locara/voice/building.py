@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from locara.consent import apps
+from locara.consent.access import Access
 from locara.devices.contracts import Sink, Source
 from locara.engines import registry
 from locara.engines.contracts import (
@@ -22,11 +24,13 @@ from locara.engines.contracts import (
 )
 from locara.errors import ConfigError
 from locara.gate import opening
+from locara.manifest.values import Manifest
 from locara.offline import forbid_network
 from locara.voice import tools as tooling
 from locara.voice.attention_setting import Setting, understood
 from locara.voice.brain import Brain, Deadlines
 from locara.voice.conversation import Session
+from locara.voice.declaring import Declared
 from locara.voice.endings import PATIENCE
 from locara.voice.half_cascade import HalfCascadeBrain
 from locara.voice.history import HISTORY_CHARACTERS, LEAST_CHARACTERS
@@ -76,6 +80,7 @@ def session(
     end_with_input: bool = False,
     language: str | None = None,
     recommended: bool = False,
+    manifest: Manifest | str | os.PathLike[str] | None = None,
     offline: bool = False,
 ) -> Session:
     """A conversation, not started yet: use it with ``async with``.
@@ -101,23 +106,33 @@ def session(
     speaker of this machine, and expects no echo elsewhere.
     ``noise_suppression``, ``gain_control``: less noise, and one level, for the recogniser; decisions never hear them.
     ``end_with_input``: ends when a recording has ended and everything is said.
+    ``manifest``: which app this is, as its ``locara.toml`` says: left out, ``LOCARA_MANIFEST``, else the nearest one above
+    the running program. With one, a model that it does not declare does not load; a microphone or a speaker of this machine
+    is opened only where a person has granted it, with or without one.
     ``offline``: promises that this whole process, from here to its end, connects to nothing but this machine; see
-    `locara.offline.forbid_network`.
+    `locara.offline.forbid_network`. A manifest may promise it, too.
 
-    Raises ``ConfigError`` and ``EngineMissing`` here, ``StageError`` and ``DeviceError`` from ``start()``.
+    Raises ``ConfigError``, ``EngineMissing``, ``ManifestError`` and ``ModelNotDeclared`` here, ``CapabilityDenied``,
+    ``ConsentError``, ``StageError`` and ``DeviceError`` from ``start()``.
     """
     if patience not in PATIENCE:
         raise ConfigError(f"patience={patience!r} is not known", hint='use "quick", "normal" or "patient"')
     if echo not in ("auto", "headphones", "cancel", "half-duplex"):
         raise ConfigError(f"echo={echo!r} is not known", hint='use "auto", "headphones", "cancel" or "half-duplex"')
-    if offline:
+    app = apps.this_app(manifest)
+    if offline or app.offline:
         forbid_network()
     deadlines = deadlines or Deadlines()
+    declared = Declared(app)
+    declared.word(attention)
     attending = understood(attention, idle, idle_prompt)
     why: dict[str, str] = {"wake": attending.why}
     chosen: dict[str, Any] = {}
     reasons: dict[str, str] = {}
+    omni, vad, turn_detection = declared.omni(omni), declared.stage("vad", vad), declared.stage("turn", turn_detection)
     if omni is None:
+        stt, llm, tts = declared.stage("stt", stt), declared.stage("llm", llm), declared.stage("tts", tts)
+    if omni is None and not declared.strict:
         from locara.voice import choosing
 
         unnamed: dict[str, Stage] = {"stt": stt, "llm": llm, "tts": tts}
@@ -157,7 +172,8 @@ def session(
             deadlines=deadlines,
             end_with_input=end_with_input,
             history_characters=_history_characters(llm),
-            make=_engine,
+            make=lambda kind, stage, why: _engine(kind, declared.stage(kind, stage), why),
+            grant=Access(app),
         )
     )
 

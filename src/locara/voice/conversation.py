@@ -13,7 +13,7 @@ import numpy.typing as npt
 from locara.audio import RATE, Samples, seconds
 from locara.devices.pushed import PushedSource
 from locara.errors import SessionError
-from locara.gate.opening import open_sink, open_source
+from locara.gate.opening import needed, open_sink, open_source
 from locara.voice import events as tell
 from locara.voice import loading, moves
 from locara.voice.changing import Changing
@@ -75,14 +75,18 @@ class Session:
     # --- starting and stopping ----------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Loads every stage with one real inference each, opens the devices and listens.
+        """Asks for what is not granted yet, loads every stage with one real inference each, opens the devices and listens.
 
-        Raises ``StageError`` (which stage, which model, why, what to do) or ``DeviceError``; nothing is left open then.
+        Raises ``CapabilityDenied``, ``StageError`` (which stage, which model, why, what to do) or ``DeviceError``; nothing
+        is left open then.
         """
         if self._phase != "new":
             raise SessionError(f"this session is {self._phase}", hint="make a new one: voice.session(...)")
         self._phase = "starting"
         try:
+            # Before anything is loaded: whoever says no has not waited for nothing.
+            for capability in (*needed(self._parts.source), *needed(self._parts.sink)):
+                await self._parts.grant.demand(capability)
             await loading.load_all(self._stages, self._parts.deadlines.load)
             self._still_starting()
             # The source first: where it cannot be opened, a file that was to be the output is not emptied for nothing.
@@ -96,6 +100,7 @@ class Session:
             self._loop.close_streams()
             raise
         self._phase = "running"
+        self._parts.grant.started(self.plan)
         self._loop.begin(self.plan)
 
     def _still_starting(self) -> None:
@@ -140,6 +145,7 @@ class Session:
             *self._changing.retired,
         )
         await loading.close_all(closing, self._parts.deadlines.close)
+        self._parts.grant.closed(self._loop.end_reason)
 
     @property
     def _stages(self) -> dict[str, Any]:

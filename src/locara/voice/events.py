@@ -279,7 +279,7 @@ class Error(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnd(Event):
-    """The last event. ``reason``: ``stopped``, ``input-ended``, ``device-lost``, ``failed``."""
+    """The last event. ``reason``: ``stopped``, ``input-ended``, ``device-lost``, ``revoked``, ``failed``."""
 
     type: ClassVar[str] = "session-end"
     reason: str

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from locara.devices.choose import Kind
 from locara.devices.contracts import Sink, Source
+from locara.errors import CapabilityDenied
 from locara.gate.bursts import Passing
 from locara.gate.opening import Grant, refusal
 from locara.voice import events as tell
@@ -20,7 +21,7 @@ from locara.voice import moves
 
 class Forbidding:
     """Looked at once for each block heard. ``emit`` tells each change once, as ``device-changed`` with ``change`` ``muted``
-    or ``unmuted``."""
+    or ``unmuted``; a grant that was taken back as a fatal ``error``."""
 
     def __init__(
         self, source: Source, sink: Sink, grant: Grant, *, emit: Callable[[tell.Event], None], now: Callable[[], float]
@@ -29,6 +30,8 @@ class Forbidding:
         self._shut: dict[Kind, bool] = {"input": False, "output": False}
         self._passing = Passing.FREE
         self._grant = grant
+        self.revoked = False
+        """A grant was taken back: the session ends."""
         self._emit = emit
         self._now = now
 
@@ -39,13 +42,28 @@ class Forbidding:
             return
         self._shut[kind] = shut
         device = self._devices[kind]
-        hint = refusal(device, self._grant).explain() if shut else "it is allowed again"
+        error = refusal(device, self._grant) if shut else None
+        if isinstance(error, CapabilityDenied):
+            yield from self._revoked(kind, error)
+            return
+        hint = error.explain() if error is not None else "it is allowed again"
         change = "muted" if shut else "unmuted"
         self._emit(tell.DeviceChanged(t=self._now(), device=device.name, hint=hint, kind=kind, change=change))
         if kind == "output" and shut:
             yield moves.Interrupt()
         elif kind == "input" and not muted:
             yield moves.Muted() if shut else moves.Unmuted()
+
+    def _revoked(self, kind: Kind, error: CapabilityDenied) -> Iterator[moves.Happened]:
+        """A grant that was taken back does not come again in this session: that is its end."""
+        if not self.revoked:
+            self.revoked = True
+            self._emit(
+                tell.Error(
+                    t=self._now(), code=error.code, message=error.message, stage=kind, fatal=True, hint=error.hint
+                )
+            )
+            yield moves.Stop("revoked")
 
     def limited(self, passing: Passing) -> None:
         """Tells when too many loud sounds have begun within a minute, and what became of it."""

@@ -29,7 +29,7 @@ from locara.gate.opening import Grant, Unasked, allowed
 from locara.gate.reference import Reference
 from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
-from locara.voice import moves, turns
+from locara.voice import loading, moves, turns
 from locara.voice.brain import Brain, Deadlines, Exchanges, KeepsSound, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
@@ -331,6 +331,9 @@ class Loop:
             if self.state.ended:
                 if self._listening is not None:
                     self._listening.cancel()  # nothing is captured for a conversation that is over
+                if self.forbidding.revoked:  # and nothing stays open that was taken back, whenever the app calls stop()
+                    await loading.close_all((self.parts.source, self.parts.sink), self.parts.deadlines.close)
+                    self.parts.grant.closed("revoked")
                 return
 
     def _decide(self, happened: moves.Happened) -> None:

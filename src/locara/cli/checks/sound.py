@@ -13,11 +13,14 @@ from collections.abc import AsyncIterator
 import numpy as np
 
 from locara.audio import RATE, Resampler, Samples, dbfs, silence
+from locara.cli import consenting
 from locara.cli.checks import judging, loopback
 from locara.cli.checks.verdict import Verdict
 from locara.cli.threads import in_thread
+from locara.consent.access import Access
 from locara.devices.contracts import DeviceInfo, Sink, Source
 from locara.errors import LocaraError
+from locara.gate import opening
 from locara.gate.mouth import Mouth
 
 OPEN_SECONDS = 8.0
@@ -57,9 +60,9 @@ async def loop(source: Source, sink: Sink) -> Verdict:
     """The test tone through the air."""
     player = _Player()
     try:
-        async with _opened(source):
+        async with _opened(source, sink) as grant:
             async with asyncio.timeout(OPEN_SECONDS):
-                await sink.open(player.pull)
+                await opening.open_sink(sink, player.pull, grant)
             try:
                 player.load(sink.rate)
                 await _hear(source, SETTLE_SECONDS)
@@ -110,13 +113,20 @@ class _Player:
 
 
 @contextlib.asynccontextmanager
-async def _opened(source: Source) -> AsyncIterator[None]:
-    async with asyncio.timeout(OPEN_SECONDS):
-        await source.open()
+async def _opened(source: Source, *others: Sink) -> AsyncIterator[Access]:
+    """With the leave for it and for ``others``, which may be asked for and has no deadline of a device."""
+    grant = consenting.access()
+    devices: tuple[Source | Sink, ...] = (source, *others)
+    for device in devices:
+        for capability in opening.needed(device):
+            await grant.demand(capability)
     try:
-        yield
+        async with asyncio.timeout(OPEN_SECONDS):
+            await opening.open_source(source, grant)
+        yield grant
     finally:
         await source.close()
+        grant.closed()
 
 
 async def _hear(source: Source, seconds: float) -> Samples:
