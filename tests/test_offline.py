@@ -272,6 +272,20 @@ def test_a_talk_from_file_to_file_keeps_the_promise_and_works(tmp_path: Path) ->
     assert (tmp_path / "answer.wav").stat().st_size > 50_000
 
 
+def test_a_manifest_promises_it_for_the_session_of_its_app(tmp_path: Path) -> None:
+    manifest = tmp_path / "locara.toml"
+    manifest.write_text(
+        'offline = true\n[app]\nid = "com.example.quiet"\nname = "Quiet"\nversion = "1"\n[modalities]\nuse = []\n'
+    )
+    code = """
+        import socket
+        from locara import voice
+        voice.session(input="none", output="none", manifest=sys.argv[1])
+        print(offline.promised().loopback, refused(lambda: socket.create_connection(("192.0.2.1", 80), 2)))
+    """
+    assert run(code, manifest, promise="promised()") == "True True"
+
+
 @pytest.mark.parametrize(
     ("host", "here"),
     [

@@ -150,3 +150,9 @@ class ConsentError(LocaraError):
     """The ledger of grants cannot be read, trusted or written: nothing is granted until it is mended."""
 
     code = "consent-broken"
+
+
+class ModelHashMismatch(ModelError):
+    """A model's file is not the one that was meant."""
+
+    code = "model-hash-mismatch"

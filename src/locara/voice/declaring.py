@@ -8,13 +8,15 @@ engine object is the app's own code, and is taken as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from locara.consent import apps
 from locara.engines.contracts import Kind
 from locara.errors import ModelNotDeclared
 from locara.manifest import declared as declaration
-from locara.manifest.values import Manifest, Task
+from locara.manifest.values import DeclaredModel, Manifest, Task
+from locara.voice import pinned
 
 
 class Declared:
@@ -31,18 +33,22 @@ class Declared:
         if not self.strict:
             return stage
         if stage is None:
-            return self._app.defaults.get(kind)
+            stage = self._app.defaults.get(kind)
         if isinstance(stage, str):
-            self._demand(kind, stage)
-        elif isinstance(stage, Mapping):
-            named = stage.get("model", "")
-            if not named and kind in self._app.defaults:
-                return {**stage, "model": self._app.defaults[kind]}
-            if isinstance(named, str) and named:
-                self._demand(kind, named)
+            return self._pinned({"model": stage}, self._demand(kind, stage), stage)
+        if isinstance(stage, Mapping):
+            named = stage.get("model", "") or self._app.defaults.get(kind, "")
             if isinstance(url := stage.get("url"), str):
                 self._demand(kind, url)
+            if isinstance(named, str) and named:
+                whole = {**stage, "model": named}
+                return self._pinned(whole, self._demand(kind, named), whole)
         return stage
+
+    def _pinned(self, stage: Mapping[str, Any], model: DeclaredModel | None, otherwise: Any) -> Any:
+        """``otherwise``, or for a file of the app's own ``stage`` with its path. Raises ``ModelHashMismatch``."""
+        own = None if model is None else pinned.demand(model, Path(self._app.path).parent)
+        return otherwise if own is None else {**stage, "path": str(own)}
 
     def omni(self, stage: Any) -> Any:
         """As `stage`; but where none is named there is none, whatever the manifest's default: it wants three stages."""
@@ -53,12 +59,12 @@ class Declared:
         if self.strict and isinstance(attention, Mapping) and isinstance(word := attention.get("word"), str):
             self._demand("wake", word)
 
-    def _demand(self, task: Task, name: str) -> None:
+    def _demand(self, task: Task, name: str) -> DeclaredModel | None:
         if task in declaration.WORDS.get(name, ()):
-            return
+            return None
         found = declaration.declared(self._app, task, name)
         if found is not None and found.task == task:
-            return
+            return found
         where = self._app.path or "locara.toml"
         line = f'"{declaration.canonical(task, name)}" = {{}}'
         if task == "llm" and declaration.is_address(name):
