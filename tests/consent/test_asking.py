@@ -87,11 +87,11 @@ def test_a_person_at_a_terminal_is_asked_by_a_program(tmp_path: Path, typed: byt
     import select
 
     master, slave = os.openpty()
+    run = subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, str(tmp_path)], stdin=slave, stdout=slave, stderr=slave,
+        start_new_session=True,
+    )  # fmt: skip
     try:
-        run = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(tmp_path)], stdin=slave, stdout=slave, stderr=slave,
-            start_new_session=True,
-        )  # fmt: skip
         seen, sent, deadline = b"", False, time.monotonic() + 30
         while time.monotonic() < deadline and b"granted" not in seen and b"denied" not in seen:
             if select.select([master], [], [], 0.2)[0]:
@@ -103,6 +103,8 @@ def test_a_person_at_a_terminal_is_asked_by_a_program(tmp_path: Path, typed: byt
         assert ends in seen.decode(), seen
         assert b"Traceback" not in seen
     finally:
+        run.kill()
+        run.wait()
         os.close(master)
         os.close(slave)
 

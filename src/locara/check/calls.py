@@ -157,7 +157,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "speech.stream": Function(("text",), ("tts", "sample_rate"), _TTS),
     "speech.say": Function(("text",), ("tts", "output"), _TTS, output="output"),
     "speech.speaker": Function((), ("tts", "deadlines"), _TTS),
-    "speech.Speaker.say": Function(("text",), ("output",), output="output"),
+    "speech.Speaker.say": Function(("text",), ("output", "grant"), output="output"),
     "llm.chat": Function(("messages",), ("llm", "system", "tools"), _LLM),
     "llm.chat_stream": Function(("messages",), ("llm", "system", "tools"), _LLM),
     "llm.chatter": Function((), ("llm", "deadlines"), _LLM),

@@ -80,10 +80,10 @@ def at_terminal(
 ) -> Answer:
     """Asks on the terminal. Enter, Ctrl-C, the end of input and ``seconds`` without an answer are no answer."""
     typed, shown = typed or sys.stdin, shown or sys.stderr
-    shown.write(text_of(question))
-    shown.flush()
     try:
-        with _interruptible():
+        with _interruptible():  # before the question can be read: who is quick may answer it with Ctrl-C at once
+            shown.write(text_of(question))
+            shown.flush()
             line = _line(typed, seconds)
     except KeyboardInterrupt:
         line = ""
