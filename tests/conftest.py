@@ -23,8 +23,9 @@ os.environ["LOCARA_SWITCH"] = str(Path(tempfile.gettempdir(), f"locara-tests-{os
 _CONSENT = Path(tempfile.gettempdir(), f"locara-tests-{os.getpid()}-consent")
 os.environ["LOCARA_CONSENT"] = str(_CONSENT)
 
-# A shared machine stands still for half a second now and then: what an example takes says nothing there.
-settings.register_profile("locara", deadline=None)
+# A shared machine stands still for half a second now and then: what an example takes says nothing there. The same examples
+# each time, so that a change is judged by itself; LOCARA_EXPLORE=1 looks for new ones.
+settings.register_profile("locara", deadline=None, derandomize="LOCARA_EXPLORE" not in os.environ)
 settings.load_profile("locara")
 
 if TYPE_CHECKING:
