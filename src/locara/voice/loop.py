@@ -18,12 +18,13 @@ from typing import Any, cast
 
 from locara.audio import BLOCK, RATE, Samples, silence
 from locara.devices.choose import Kind
-from locara.devices.contracts import Sink, Source
+from locara.devices.contracts import Sink, Source, TellsHeard
 from locara.engines.contracts import Announces, Detector, Engine, Message, TurnDetector, WakeWord
 from locara.errors import ConfigError, DeviceError, LocaraError
 from locara.gate.canceller import Canceller
 from locara.gate.ear import Ear
 from locara.gate.echo_watch import Listening
+from locara.gate.heard import HeardProgress
 from locara.gate.mouth import Mouth
 from locara.gate.opening import Grant, Unasked, allowed
 from locara.gate.reference import Reference
@@ -132,6 +133,8 @@ class Loop:
         self._judging = None if parts.turn is None else Judging(parts.turn, self.inbox.put)
         self._waking = Waking(parts.wake) if parts.wake is not None else None
         self._mouth: Mouth | None = None
+        self._heard = HeardProgress() if isinstance(parts.sink, TellsHeard) else None
+        """How far the reply was heard, of a sink that renders ahead of that."""
         self.between: Callable[[], None] | None = None
         """Called once, in the next moment between turns: see `changing`."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -367,9 +370,13 @@ class Loop:
             self._quiet_since = self.state.now
 
     def _report_progress(self, mouth: Mouth) -> None:
+        sink = self.parts.sink
         progress = mouth.progress
+        if self._heard is not None and isinstance(sink, TellsHeard):
+            progress = self._heard.at(sink.heard)
         reply = self.state.reply
-        if reply is not None and (self.following.sink.lost or mouth.shut):
+        stands = isinstance(sink, TellsHeard) and sink.stands
+        if reply is not None and (self.following.sink.lost or mouth.shut or stands):
             # It stands because nobody plays: that is no stall of its own.
             self._decide(moves.Played(reply.id, reply.played, None))
             return
@@ -479,6 +486,8 @@ class Loop:
         """Called by the sink, perhaps on the audio thread: renders, and leaves a copy for `raw_output`."""
         mouth = self._mouth
         out = mouth.render(n) if mouth is not None else silence(n)
+        if self._heard is not None and mouth is not None:
+            self._heard.rendered(n, mouth.progress)
         if self.reference is not None:
             self.reference.write(out)
         if self.raw_output.listened_to:
