@@ -7,10 +7,10 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
+from tests.server.running import TOKEN, Echo, get, request, running, say, upgrade
 
 from locara.server import connections
 from locara.server.settings import Limits
-from tests.server.running import TOKEN, Echo, get, request, running, say, upgrade
 
 QUICK = Limits(head_seconds=0.6, body_seconds=5.0, connections=300, connections_per_peer=300)
 

@@ -124,7 +124,7 @@ async def guarded(
     except ConnectionError:
         raise  # the client is gone; aiohttp knows what to do
     except Exception as error:  # a door's mistake: the client learns that, and nothing of what was said
-        _log.error("a request failed: %s", where(type(error), error.__traceback__))  # noqa: TRY400  its message is private
+        _log.error("a request failed: %s", where(type(error), error.__traceback__))
         if request.writer.output_size > 0:  # half an answer is out: only closing tells that it is not whole
             raise ConnectionResetError from None
         response = answer(_of_failure(error))

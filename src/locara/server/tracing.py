@@ -8,6 +8,7 @@ No span holds a word: numbers, reasons and ids only.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import time
 from typing import Any
 
@@ -19,7 +20,7 @@ _NANO = 1_000_000_000
 def tracer() -> Any:
     """OpenTelemetry's tracer for us, or None where the package is missing."""
     try:
-        from opentelemetry import trace
+        trace: Any = importlib.import_module("opentelemetry.trace")
     except ImportError:
         return None
     from locara import __version__
@@ -57,8 +58,7 @@ class TurnSpans:
         began = now - total  # the event comes with the first audible sample
         facts = {**self._facts, "locara.turn": event.turn or 0, "locara.reason": event.reason}
         span = self._tracer.start_span("locara.turn", start_time=began, attributes=facts)
-        from opentelemetry import trace
-
+        trace: Any = importlib.import_module("opentelemetry.trace")
         inside = trace.set_span_in_context(span)
         at = began
         for field in dataclasses.fields(event.latency):
