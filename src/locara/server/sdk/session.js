@@ -92,7 +92,7 @@ export class Session extends EventTarget {
     } catch (error) {
       this._phase = "failed";
       await this._release("failed");
-      throw error;
+      throw this._refusal ?? error;
     }
   }
 
@@ -110,7 +110,6 @@ export class Session extends EventTarget {
     speaker.ontap = (samples) => this._played.put(samples);
     await speaker.open();
     await this._link.open();
-    const refused = microphone ? await this._listen(microphone) : null;
     this._still();
     const started = await this._link.request(
       "voice.session_start",
@@ -130,10 +129,11 @@ export class Session extends EventTarget {
     window.addEventListener("pagehide", this._leave);
     this._alive = window.setInterval(() => this._link.notify("ping", {}), ALIVE * 1000);
     this._set({ connection: "open" });
-    if (refused) this._tell(asEvent(refused));
+    // Last, so that no microphone is open while models are loaded and before a person has allowed the app to listen.
+    if (microphone) await this._listen(microphone);
   }
 
-  /** @param {Microphone} microphone @returns {Promise<LocaraError | null>} why there is none; null also while it is asked */
+  /** @param {Microphone} microphone */
   async _listen(microphone) {
     microphone.onblock = (block) => this._capture(block);
     microphone.onlost = (device) => void this._replace(device);
@@ -146,14 +146,16 @@ export class Session extends EventTarget {
       },
       (error) => {
         this._set({ microphone: "denied" });
-        if (this._phase === "running") this._tell(asEvent(error));
+        if (this._options.microphone !== "required") this._tell(asEvent(error));
         return error;
       },
     );
     const waited = new Promise((resolve) => setTimeout(() => resolve(null), ASKED * 1000));
     const refused = /** @type {LocaraError | null} */ (await Promise.race([asked, waited]));
-    if (refused && this._options.microphone === "required") throw refused;
-    return refused;
+    if (refused && this._options.microphone === "required") {
+      await this._link.request("voice.session_stop", {}, 5).catch(() => {});
+      throw refused;
+    }
   }
 
   _still() {
@@ -168,6 +170,7 @@ export class Session extends EventTarget {
       this._phase = "stopping";
       await this._link.request("voice.session_stop", {}, 5).catch(() => {});
     }
+    if (this._phase !== "closed" && !this._over) this._tell({ type: "session-end", t: 0, turn: null, reason: "stopped" });
     await this._release("stopped");
   }
 
@@ -347,7 +350,8 @@ export class Session extends EventTarget {
     this._seq = Math.max(this._seq, seq);
     if (event.type === "plan-changed") this.plan = event.plan;
     this._tell(event);
-    if (event.type === "session-end" && this._phase === "running") void this._release(event.reason);
+    this._over ||= event.type === "session-end";
+    if (this._over && this._phase === "running") void this._release(event.reason);
   }
 
   /** @param {Record<string, any>} event */
@@ -402,7 +406,13 @@ export class Session extends EventTarget {
     // No answer is no consent, and it is not remembered as a no either: the server denies when its time is over, or now,
     // because nobody can answer any more.
     if (answer) this._link.notify("consent.answer", { question: asked.question, answer });
-    else await this._release("no-consent");
+    else {
+      this._refusal = new LocaraError(`Nobody answered whether "${asked.name}" may use ${asked.capability}.`, {
+        code: "consent-unanswered",
+        hint: "Start again, and allow it or not.",
+      });
+      await this._release("no-consent");
+    }
   }
 
   /** @param {Record<string, any>} called */
@@ -424,6 +434,9 @@ export class Session extends EventTarget {
     if (JSON.stringify(this.status) !== before) this.dispatchEvent(new Event("status"));
   }
 
+  _over = false;
+  /** @type {LocaraError | null} */
+  _refusal = null;
   /** @type {{reason: string, hint: string} | null} */
   _closing = null;
   /** @type {Record<string, number>} */
