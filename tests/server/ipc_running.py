@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+from locara.audio import RATE, Samples
 from locara.client.frames import SPEAKER, Frame, unpacked
 from locara.consent.ledger import default_ledger
+from locara.engines.contracts import EngineInfo, Transcript
 from locara.manifest.values import CAPABILITIES
 from locara.server import app as doors
 from locara.server import serving
@@ -36,12 +38,44 @@ use = ["voice-to-voice"]
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
 
 
-class Scripted(Pool):
-    """A pool whose models give ``replies`` and whose voices are quick."""
+class Hears:
+    """A recogniser that understands ``text`` whatever was said, half a second after it began."""
 
-    def __init__(self, replies: Any, word_times: bool = True) -> None:
+    info = EngineInfo("scripted", "hears", "Apache-2.0")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    async def load(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def open(self) -> Any:
+        return Hearing(self.text)
+
+
+class Hearing:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.samples = 0
+
+    async def push(self, samples: Samples) -> str | None:
+        self.samples += samples.size
+        return self.text if self.samples > RATE // 2 else None
+
+    async def settle(self) -> Transcript:
+        return Transcript(self.text, 0.9)
+
+    async def close(self) -> None: ...
+
+
+class Scripted(Pool):
+    """A pool whose models give ``replies`` and whose voices are quick. ``hears``: see `Hears`."""
+
+    def __init__(self, replies: Any, word_times: bool = True, hears: str = "") -> None:
         super().__init__()
         self.replies = replies
+        self.hears = hears
         self.word_times = word_times
 
     async def _load(self, kind: Any, stage: Any) -> Any:
@@ -49,7 +83,7 @@ class Scripted(Pool):
             return ScriptedModel(self.replies, first_token=0.02, tokens_per_second=200)
         if kind == "tts":
             return ScriptedVoice(first_chunk=0.02, speed=20, word_times=self.word_times)
-        return ScriptedRecogniser([])
+        return Hears(self.hears) if self.hears else ScriptedRecogniser([])
 
 
 @dataclass
@@ -70,12 +104,18 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(
-    patch: Any, replies: Any = (LONG,), *, word_times: bool = True, ask_seconds: float = 20.0, **limits: Any
+    patch: Any,
+    replies: Any = (LONG,),
+    *,
+    word_times: bool = True,
+    hears: str = "",
+    ask_seconds: float = 20.0,
+    **limits: Any,
 ) -> AsyncIterator[Running]:
     """The server with its doors `codes`, `health` and `ipc` at a free port."""
     patch.setattr(doors, "DOORS", ("codes", "health", "ipc"))
     told = Settings(TOKEN, port=0, stages={"turn": "silence"}, limits=Limits(**{"sessions": 4, **limits}))
-    seats = Seats(told, Scripted(replies, word_times))
+    seats = Seats(told, Scripted(replies, word_times, hears))
     questions = Questions(ask_seconds)
     async with serving.serving(told, seats=seats, questions=questions) as server:
         try:
