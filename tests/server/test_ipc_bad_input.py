@@ -14,11 +14,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from locara.client.frames import HEADER
 from locara.server import ipc_connection
 from locara.server import ipc_wire as wire
 
-from .ipc_running import MANIFEST, Raw, Running, allow, running
+from .ipc_running import MANIFEST, Raw, Running, allow, running, soon
 
 CANARY = "my grandmother's recipe"
 SEEDS = 500 if "LOCARA_EXPLORE" in os.environ else 50
@@ -63,15 +64,15 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 LEAVES: list[Any] = [
-    None, True, False, 0, 1, -1, 2**53 + 1, 10**400, 0.5, -0.0, 1e308, float("nan"), float("inf"), "", "once", "quick", "open",
-    "push-to-talk", "x" * 300, "\ud800", "\x00", "../../etc/passwd", "/bin/sh", "\u202e", "dev.locara.page", MANIFEST, 16000,
+    None, True, False, 0, 1, -1, 2**53 + 1, 10**400, 0.5, -0.0, 1e308, float("nan"), float("inf"), "", "once", "quick",
+    "open", "push-to-talk", "x" * 300, "\ud800", "\x00", "../../etc/passwd", "/bin/sh", "\u202e", "dev.locara.page", MANIFEST, 16000,
     24000, "AAAA", "stt", {"model": "x", "path": "/"}, {"mode": "wake-word"}, {"even": 1, "least": 2, "last": 3},
 ]  # fmt: skip
 """What fields are filled with: right for some, wrong for others."""
 
 ODD = [
-    "[" * 100_000, '{"a":' * 5_000, '{"id":1,"method":"ping","params":' + "[" * 900 + "]" * 900 + "}", "NaN", "1e999", "", "{",
-    '{"id":1,"method":"tool.result","params":{"call":"c","result":' + "[[]," * 20_000 + "[]" + "]" * 20_000 + "}}",
+    "[" * 100_000, '{"a":' * 5_000, '{"id":1,"method":"ping","params":' + "[" * 900 + "]" * 900 + "}", "NaN", "1e999", "",
+    "{", '{"id":1,"method":"tool.result","params":{"call":"c","result":' + "[[]," * 20_000 + "[]" + "]" * 20_000 + "}}",
     '{"id":1,"method":"tool.result","params":{"call":"c","result":' + "[" * 40 + "]" * 40 + "}}",
     '{"id":' + "9" * 5_000 + ',"method":"ping"}', '{"id":1,"id":2,"method":"ping"}', "\x00", "\ufeff{}", "null", "[]", '"x"',
     '{"id":1,"method":"playback.ack","params":{"played_ms":1e999}}', '{"id":1,"method":"ping","params":null}',
@@ -85,7 +86,9 @@ def value(dice: random.Random, depth: int = 0) -> Any:
         return dice.choice(LEAVES)
     if kind < 0.9:
         return [value(dice, depth + 1) for _ in range(dice.randrange(4))]
-    return {dice.choice(["model", "name", "a", "\u00e9", "path"]): value(dice, depth + 1) for _ in range(dice.randrange(4))}
+    return {
+        dice.choice(["model", "name", "a", "\u00e9", "path"]): value(dice, depth + 1) for _ in range(dice.randrange(4))
+    }
 
 
 def nearly(dice: random.Random) -> str:
@@ -118,7 +121,13 @@ def broken(seed: int) -> list[str | bytes]:
         elif kind < 0.9:
             batch.append(dice.randbytes(dice.randrange(80)))
         else:
-            head = (dice.choice([1, 1, 2, 9]), dice.choice([0, 0, 1]), 0, dice.randrange(-5, 5), dice.choice([0, 7, 2**64 - 1]))
+            head = (
+                dice.choice([1, 1, 2, 9]),
+                dice.choice([0, 0, 1]),
+                0,
+                dice.randrange(-5, 5),
+                dice.choice([0, 7, 2**64 - 1]),
+            )
             batch.append(HEADER.pack(*head) + dice.randbytes(dice.randrange(64)))
     return batch
 
@@ -202,7 +211,7 @@ def test_what_is_too_large_or_no_text_is_closed_with_its_code(live: Live) -> Non
         for data, code in ((b"x" * ((1 << 20) + 1), 1009), (b"\xff\xfe", 1007)):
             async with live.server.line() as line:
                 await line.until(lambda: line.told)
-                await line.ws._writer.send_frame(data, aiohttp.WSMsgType.TEXT)  # noqa: SLF001
+                await line.ws._writer.send_frame(data, aiohttp.WSMsgType.TEXT)
                 await line.until(lambda: line.ws.closed)
                 assert line.ws.close_code == code
         history = (await live.victim.ask("session.history"))["history"]
@@ -236,8 +245,6 @@ def test_whoever_says_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.Monk
             await line.ask("voice.session_start")
             await line.until(lambda: line.ws.closed)
             assert next(one["closing"]["reason"] for one in line.told if "closing" in one) == "idle"
-            async with asyncio.timeout(10):
-                while server.seats.taken:
-                    await asyncio.sleep(0.02)
+            await soon(lambda: not server.seats.taken)
 
     asyncio.run(asyncio.wait_for(work(), 30))
