@@ -239,7 +239,7 @@ def test_errors_are_those_of_a_session_in_this_process(monkeypatch: pytest.Monke
                     ({"patience": "quik"}, LocaraError, "bad-message"),
                     ({"llm": {"model": "x", "path": "/etc"}}, ConfigError, "bad-config"),
                 ):
-                    session = connection.session(**options)  # type: ignore[arg-type]
+                    session = connection.session(**options)
                     with pytest.raises(kind) as told:
                         await session.start()
                     assert told.value.code == code

@@ -194,7 +194,7 @@ class Raw:
 
     def reset(self) -> None:
         """Cuts the connection with a TCP reset, as a network does that is gone."""
-        transport = self.ws._response.connection.transport  # type: ignore[union-attr]
+        transport: Any = self.ws._response.connection.transport  # type: ignore[union-attr]
         raw: sockets.socket = transport.get_extra_info("socket")
         raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()

@@ -68,7 +68,7 @@ def test_states_are_told_when_they_change(monkeypatch: pytest.MonkeyPatch) -> No
             await line.ask(START)
 
             def states() -> list[tuple[str, str, bool]]:
-                return [tuple(one["state"].values()) for one in line.told if "state" in one]  # type: ignore[misc]
+                return [tuple(one["state"].values()) for one in line.told if "state" in one]
 
             await line.ask("session.send_text", text="go")
             await line.until(lambda: any(state[1] == "speaking" for state in states()))
@@ -283,6 +283,19 @@ def test_a_client_that_says_goodbye_frees_its_seat(monkeypatch: pytest.MonkeyPat
             async with server.line() as line:
                 await line.ask("ping")
                 await soon(lambda: not server.seats.taken)
+
+    run(work())
+
+
+def test_a_server_that_stops_says_so_and_leaves_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        allow()
+        async with running(monkeypatch, drain_seconds=0.3) as server, server.line() as line:
+            await line.ask(START)
+            await server.server.drain()
+            await line.until(lambda: line.ws.closed)
+            assert line.ws.close_code == 1012
+            await soon(lambda: not server.seats.taken)
 
     run(work())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ def page(server: Running) -> Raw:
 
 def questions(line: Raw) -> list[dict[str, Any]]:
     return [one["consent"] for one in line.told if "consent" in one]
+
+
+def withdrawn(line: Raw, count: int) -> bool:
+    return sum("withdrawn" in one for one in line.told) == count
 
 
 async def asked(line: Raw, count: int = 1) -> dict[str, Any]:
@@ -137,7 +142,7 @@ def test_a_question_is_withdrawn_when_its_app_goes_and_no_thread_waits_for_it(mo
                 async with server.line() as app:
                     await app.ws.send_str(json.dumps({"id": 9, "method": START, "params": {"manifest": MANIFEST}}))
                     await asked(there, count)
-                await there.until(lambda n=count: sum("withdrawn" in one for one in there.told) == n)
+                await there.until(partial(withdrawn, there, count))
             assert server.questions.open == 0
             assert server.seats.taken == 0
 

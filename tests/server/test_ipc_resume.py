@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ def last_event(line: Raw) -> int:
     return max((one["seq"] for one in line.told if "seq" in one), default=0)
 
 
+def more_than(line: Raw, count: int) -> bool:
+    return len(line.sound) > count
+
+
 async def standing(server: Running) -> None:
     """Until the server has noticed that nobody is there."""
     (seat,) = server.seats._taken
@@ -74,7 +79,7 @@ def test_a_reply_goes_on_from_the_exact_sample_after_two_resets(monkeypatch: pyt
                     assert resumed["missed"] == 0
                     assert resumed["output_at"] == end(frames), "the very next sample"
                     if count < 1000:
-                        await line.until(lambda count=count: len(line.sound) > count)
+                        await line.until(partial(more_than, line, count))
                         line.reset()
                         await standing(server)
                     else:
