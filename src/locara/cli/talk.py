@@ -176,6 +176,14 @@ def _offline(options: argparse.Namespace) -> bool:
     return options.offline or offline.asked_for()
 
 
+def _promise() -> tuple[str, ...]:
+    """What is told of it, once it was made."""
+    from locara import offline
+
+    made = offline.promised()
+    return () if made is None else (f"Offline: {made.words()}.",)
+
+
 async def _talk(options: argparse.Namespace, where: Where) -> int:
     from locara.cli import consenting
     from locara.cli.recording import EventsFile, Recording, make_folder
@@ -212,7 +220,7 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
     stopped: BaseException | None = None
     try:
         with screen, _stopped_by_sigterm():
-            for note in where.notes:
+            for note in (*where.notes, *_promise()):
                 screen.note(note)
             await _converse(session, screen, options, events_file, recording, leaving)
     except (SystemExit, asyncio.CancelledError) as signal_:  # SIGTERM, Ctrl-C: what was recorded so far is kept
