@@ -14,6 +14,7 @@ import atexit
 import contextlib
 import errno
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -31,13 +32,14 @@ _KEPT = ("PYTHONHOME", "LD_LIBRARY_PATH", "PATH")
 """Of our environment, what an interpreter may need to start; the rest could change what the relay is."""
 
 
+ENDED = "the relay to the servers of this machine has ended"
+
+
 class RelayEnded(ConnectionError):
     """The relay has ended, and there can be no other: whatever is started now is held like this process."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "offline was promised, and the relay to the servers of this machine has ended; start the program again"
-        )
+        super().__init__(f"offline was promised, and {ENDED}; start the program again")
 
 
 class Relay:
@@ -55,7 +57,7 @@ class Relay:
 
     @property
     def ended(self) -> bool:
-        """Whether it has gone: the kernel closes its end of the control socket before any other of its sockets."""
+        """Whether it has gone."""
         try:
             return self._control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
         except BlockingIOError:
@@ -199,6 +201,16 @@ async def _asked(relay: Relay, request: str, seconds: float) -> tuple[asyncio.St
         writer.transport.abort()
         raise
     return reader, writer
+
+
+def cut_off(fd: int) -> bool:
+    """Whether a stream that has come to its end was ended by the relay's own end, and not by the server: then the other side
+    is not only silent but closed."""
+    if _relay is None:
+        return False
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
 def _understood(line: bytes) -> None:

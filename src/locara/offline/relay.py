@@ -8,6 +8,9 @@ ask. A request is one message, ``b"127.0.0.1 11434"`` or ``b"hello"``, and carri
 that it answers ``b"+\n"``, or ``b"-<errno> <why>\n"``, and from there on the bytes of both sides. The end of standard input
 is the end of the relay, however its parent ended.
 
+When a server has said everything, the relay shuts down its own direction and leaves the closing to who asked: a stream that
+is closed altogether was cut off by the relay's end.
+
 Why bytes and not the connected socket itself, which a message could carry just as well: connect(2) with AF_UNSPEC loosens a
 TCP socket from its peer, and a second connect(2) ties it to any address. Whoever holds one is not held.
 """
@@ -34,6 +37,8 @@ CONNECT_SECONDS = 5.0
 """For a connection: on loopback it takes less than a millisecond, or the server's queue is full."""
 IDLE_SECONDS = 3600.0
 """Without a byte in either direction, after which nobody waits any longer: large models take minutes to load."""
+CLOSE_SECONDS = 60.0
+"""For the asking process to close what has ended."""
 _SWEEP_SECONDS = 1.0
 _REQUEST_BYTES = 128  # the longest address has 45 characters
 _PR_SET_DUMPABLE = 4
@@ -71,7 +76,9 @@ class _Link:
         self.server: socket.socket | None = None
         self.connected = False
         self.ended = False
-        """The server has said everything."""
+        """The server has said everything, or has gone."""
+        self.told = False
+        """And the asking process knows."""
         self.to_client = b""
         self.to_server = b""
         self.until = time.monotonic() + CONNECT_SECONDS
@@ -104,18 +111,25 @@ class Relay:
         self._poll.register(control, select.EPOLLIN)
         self._by_fd: dict[int, _Link] = {}
         self._links: set[_Link] = set()
+        self._closed: set[int] = set()
+        """Numbers of sockets that were closed while events are gone through: what is still told of them is not meant for
+        the next socket that gets the number."""
 
     def run(self) -> None:
         """Until the control socket ends."""
-        while True:
+        serving = True
+        while serving:
+            self._closed.clear()
+            asked = False
             for fd, events in self._poll.poll(_SWEEP_SECONDS if self._links else None):
                 if fd == self._control.fileno():
-                    if not self._take():
-                        return
-                elif (link := self._by_fd.get(fd)) is not None:
-                    with contextlib.suppress(BlockingIOError):
-                        self._move(link, fd, events)
+                    asked = True
+                elif fd not in self._closed:
+                    link = self._by_fd[fd]
+                    self._move(link, fd, events)
                     self._watch(link)
+            if asked:  # last, so that no new socket gets the number of one that events are still told of
+                serving = self._take()
             self._sweep()
 
     # --- requests -----------------------------------------------------------------------------------------------------
@@ -166,8 +180,6 @@ class Relay:
     # --- bytes --------------------------------------------------------------------------------------------------------
 
     def _move(self, link: _Link, fd: int, events: int) -> None:
-        if link not in self._links:
-            return
         gone = bool(events & (select.EPOLLHUP | select.EPOLLERR))
         try:
             if fd == link.client.fileno():
@@ -176,8 +188,10 @@ class Relay:
                 self._connected(link)
             else:
                 self._from_server(link, events, gone)
-        except (ConnectionError, TimeoutError):
-            self._end(link)
+        except BlockingIOError:
+            pass
+        except OSError:  # one of both has gone; if it is the asking one, that is told by itself
+            link.ended, link.to_server = True, b""
 
     def _connected(self, link: _Link) -> None:
         assert link.server is not None
@@ -196,13 +210,13 @@ class Relay:
         link.client.send(b"+\n")
 
     def _from_client(self, link: _Link, events: int, gone: bool) -> None:
-        if gone or link.server is None:
+        if gone:
             self._end(link)  # whoever closes a reply wants the server to stop
             return
         if events & select.EPOLLOUT:
             link.to_client = link.to_client[link.client.send(link.to_client) :]
             link.until = time.monotonic() + IDLE_SECONDS
-        if events & select.EPOLLIN and not link.to_server:
+        if events & select.EPOLLIN and not link.to_server and link.server is not None:
             data = link.client.recv(BLOCK)
             if not data:
                 self._end(link)
@@ -228,8 +242,8 @@ class Relay:
         again and again."""
         if link not in self._links:
             return
-        if link.ended and not link.to_client:
-            self._end(link)
+        if link.ended:
+            self._finish(link)
             return
         assert link.server is not None
         client = select.EPOLLIN * (link.connected and not link.to_server) | select.EPOLLOUT * bool(link.to_client)
@@ -243,6 +257,18 @@ class Relay:
         if server:
             self._poll.register(link.server, server)
 
+    def _finish(self, link: _Link) -> None:
+        """The server is let go; what it said is still delivered."""
+        if link.server is not None:
+            self._forget(link.server)
+            link.server = None
+        if not link.to_client and not link.told:
+            link.told = True
+            link.until = time.monotonic() + CLOSE_SECONDS
+            with contextlib.suppress(OSError):
+                link.client.shutdown(socket.SHUT_WR)
+        self._poll.modify(link.client, select.EPOLLOUT * bool(link.to_client))
+
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
@@ -254,12 +280,14 @@ class Relay:
     def _end(self, link: _Link, last: bytes = b"") -> None:
         self._links.discard(link)
         self._by_fd.pop(link.client.fileno(), None)
+        self._closed.add(link.client.fileno())
         if link.server is not None:
             self._forget(link.server)
         _last(link.client, last)
 
     def _forget(self, server: socket.socket) -> None:
         self._by_fd.pop(server.fileno(), None)
+        self._closed.add(server.fileno())
         server.close()
 
 
