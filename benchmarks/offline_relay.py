@@ -81,7 +81,12 @@ def bulk(port: int) -> float:
     block = bytes(1 << 20)
     with loopback.connect("127.0.0.1", port, 60.0) as one:
         began = time.perf_counter()
-        sender = threading.Thread(target=lambda: [one.sendall(block) for _ in range(BULK // len(block))], daemon=True)
+
+        def send() -> None:
+            for _ in range(BULK // len(block)):
+                one.sendall(block)
+
+        sender = threading.Thread(target=send, daemon=True)
         sender.start()
         got = 0
         while got < BULK:

@@ -77,11 +77,15 @@ def test_closing_a_reply_hangs_up_on_the_server(serve: Callable[..., Any], chat_
     assert told == ["One"]
 
 
-def test_a_server_is_found_right_after_the_promise(serve: Callable[..., Any], chat_server: Any) -> None:
+def test_a_server_is_found_although_the_relay_takes_longer_to_start(
+    serve: Callable[..., Any], chat_server: Any
+) -> None:
     server = serve(chat_server.says("Yes."))
     code = """
-        import asyncio
+        import asyncio, os, signal, threading
         from locara.engines import local_servers
+        os.kill(loopback.relay().pid, signal.SIGSTOP)
+        threading.Timer(1.0, lambda: os.kill(loopback.relay().pid, signal.SIGCONT)).start()
         print(asyncio.run(local_servers.find(ports=[(1, "nobody"), (int(sys.argv[1]), "mine")])))
     """
     assert (

@@ -79,6 +79,27 @@ def test_what_listened_before_goes_on_and_is_counted() -> None:
     assert run(code, promise=NONE) == "1 b'ping'  sockets that were open before and stay open: 1"
 
 
+_PROMISES_TOO = """
+import sys
+from locara import offline
+from locara.offline import loopback
+offline.forbid_network()
+try:
+    loopback.connect("127.0.0.1", int(sys.argv[1]))
+except PermissionError as error:
+    print(error)
+"""
+
+
+@held_by_kernel
+def test_a_program_that_promises_it_and_was_started_by_one_that_did_hears_why_nothing_is_reached(port: int) -> None:
+    code = """
+        import subprocess
+        print(subprocess.run([sys.executable, "-c", sys.argv[2], sys.argv[1]], capture_output=True, text=True).stdout)
+    """
+    assert "the program that started this one has promised offline" in run(code, port, _PROMISES_TOO)
+
+
 @pytest.mark.parametrize("kernel", ["", "tcp-only", "no-internet"])
 def test_the_promise_in_words_is_one_line_and_names_who_keeps_it(kernel: str) -> None:
     words = Promise(True, kernel).words()  # type: ignore[arg-type]

@@ -58,11 +58,15 @@ def serving(talk: Callable[[socket.socket], None], host: str = "127.0.0.1") -> I
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family, backlog=128) as door:
 
+        def with_one(one: socket.socket) -> None:
+            with one, contextlib.suppress(OSError):
+                talk(one)
+
         def serve() -> None:
             with contextlib.suppress(OSError):
                 while True:
                     one, _ = door.accept()
-                    threading.Thread(target=lambda one=one: (talk(one), one.close()), daemon=True).start()
+                    threading.Thread(target=with_one, args=(one,), daemon=True).start()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -264,6 +268,13 @@ def test_there_are_only_so_many_connections_and_a_closed_one_makes_room(relay: l
         until(room)
         open_[1].sendall(b"x")
         assert open_[1].recv(1) == b"x"
+
+
+def test_connections_that_servers_have_ended_do_not_fill_it(relay: loopback.Relay) -> None:
+    with serving(lambda one: one.sendall(b"all")) as port:
+        for _ in range(LINKS + 8):
+            with loopback.connect("127.0.0.1", port, PATIENCE) as one:
+                assert whole(one) == b"all"
 
 
 # --- how it ends ------------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--recommended", action="store_true", help="the models that fit this machine best, or what to pull for that")
     add("--yes", action="store_true", help="fetch the better set without asking, if one fits this machine")
     add("--headphones", action="store_true", help="listen while speaking: no speaker sound reaches the microphone")
-    add("--offline", action="store_true", help="promise that no connection is opened but to this machine")
+    add("--offline", action="store_true", help="promise that no connection leaves this machine")
     add("--json", action="store_true", help="events as lines of JSON on standard output instead of the view")
 
 

@@ -1,8 +1,8 @@
 """What the Linux kernel refuses, to native code and to every program started from here: a seccomp filter.
 
-What may live here: the filter as bytes (pure), and setting it. Only the standard library. A filter holds for every thread of
-this process and for all that is started from it, and cannot be removed. It sees the numbers of a call and not what its
-pointers point to: kinds of sockets, and no addresses.
+What may live here: the filter as bytes (pure), setting it, and hiding a process from others. Only the standard library.
+A filter holds for every thread of this process and for all that is started from it, and cannot be removed. It sees the
+numbers of a call and not what its pointers point to: kinds of sockets, and no addresses.
 
 Sources: linux/seccomp.h, linux/filter.h, linux/audit.h, seccomp(2); numbers of calls: the kernel's syscall_64.tbl (x86-64)
 and asm-generic/unistd.h (Arm, 64-bit).
@@ -42,7 +42,7 @@ _X32 = 0x40000000  # numbers of the second ABI of x86-64
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_STREAM, _TYPE_BITS = 1, 0xF  # the rest of a type are SOCK_CLOEXEC and SOCK_NONBLOCK
 
-_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_NO_NEW_PRIVS, _PR_SET_DUMPABLE = 38, 4
 _SET_MODE_FILTER, _GET_ACTION_AVAIL, _TSYNC = 1, 2, 1
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _NUMBER, _ARCHITECTURE, _FAMILY, _TYPE = 0, 4, 16, 24  # offsets in struct seccomp_data, little-endian
@@ -143,6 +143,13 @@ def hold(kernel: Kernel) -> bool:
             return False  # an old kernel
         return _seccomp(machine, _SET_MODE_FILTER, _TSYNC, header) == 0
     return False
+
+
+def hide() -> None:
+    """Makes this process not dumpable (prctl(2)): others of the same user can neither read it nor take its sockets."""
+    with contextlib.suppress(OSError, AttributeError):
+        zero = ctypes.c_ulong(0)
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, zero, zero, zero, zero)
 
 
 def _seccomp(machine: Machine, operation: int, flags: int, pointer: object) -> int:

@@ -18,7 +18,6 @@ TCP socket from its peer, and a second connect(2) ties it to any address. Whoeve
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import ipaddress
 import os
@@ -41,7 +40,6 @@ CLOSE_SECONDS = 60.0
 """For the asking process to close what has ended."""
 _SWEEP_SECONDS = 1.0
 _REQUEST_BYTES = 128  # the longest address has 45 characters
-_PR_SET_DUMPABLE = 4
 
 Address = tuple[str, int]
 
@@ -173,7 +171,8 @@ class Relay:
     def _connect(self, link: _Link) -> None:
         failed = link.connect()
         if failed or link.server is None:
-            self._end(link, _no(failed, os.strerror(failed)))
+            outer = "the program that started this one has promised offline" if failed == errno.EACCES else ""
+            self._end(link, _no(failed, outer))
         else:
             self._by_fd[link.server.fileno()] = link
 
@@ -202,7 +201,7 @@ class Relay:
             if link.left:
                 self._connect(link)
             else:
-                self._end(link, _no(failed, os.strerror(failed)))
+                self._end(link, _no(failed))
             return
         link.connected = True
         link.until = time.monotonic() + IDLE_SECONDS
@@ -291,8 +290,8 @@ class Relay:
         server.close()
 
 
-def _no(number: int, why: str) -> bytes:
-    return f"-{number} {why}\n".encode()
+def _no(number: int, why: str = "") -> bytes:
+    return f"-{number} {why or os.strerror(number)}\n".encode()
 
 
 def _last(client: socket.socket, line: bytes) -> None:
@@ -304,8 +303,7 @@ def _last(client: socket.socket, line: bytes) -> None:
 
 def main() -> None:
     """The process: first it becomes as small as it can be, then it serves."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # other programs of this user cannot take its sockets
+    kernel.hide()
     kernel.hold("tcp-only")
     python_code.watch(python_code.Rules(loopback=True, sockets=True))
     control = socket.socket(fileno=os.dup(0))
