@@ -55,14 +55,14 @@ def serve(chat_server: Any) -> Iterator[Callable[..., Any]]:
             thread.start()
 
             def call(work: Any) -> Any:
-                return asyncio.run_coroutine_threadsafe(work, loop).result(20)
+                return asyncio.run_coroutine_threadsafe(work, loop).result(40)
 
             async def made() -> Any:
                 return await chat_server.ChatServer(*arguments).__aenter__()
 
             def stop() -> None:
                 call(server.__aexit__(None, None, None))
-                call(asyncio.sleep(0.01))
+                call(asyncio.sleep(0.05))  # the connections' ends are told to their transports
                 loop.call_soon_threadsafe(loop.stop)
                 thread.join(5)
                 loop.close()

@@ -44,7 +44,7 @@ ENGINE = """
 
 
 def test_a_reply_streams_through_the_relay(serve: Callable[..., Any], chat_server: Any) -> None:
-    server = serve(chat_server.says("It is ", "late", 0.5, ". Go to bed."))
+    server = serve(chat_server.says("It is ", "late", 2.0, ". Go to bed."))
     code = """
     async def talk(engine):
         began, pieces = time.monotonic(), []
@@ -72,8 +72,8 @@ def test_closing_a_reply_hangs_up_on_the_server(serve: Callable[..., Any], chat_
     told: list[str] = []
     thread = threading.Thread(target=lambda: told.append(run(ENGINE + code, server.url)))
     thread.start()
-    server.call(asyncio.wait_for(server.left.wait(), 20))
-    thread.join(20)
+    server.call(asyncio.wait_for(server.left.wait(), 35))
+    thread.join(40)
     assert told == ["One"]
 
 
@@ -85,8 +85,8 @@ def test_a_server_is_found_although_the_relay_takes_longer_to_start(
         import asyncio, os, signal, threading
         from locara.engines import local_servers
         os.kill(loopback.relay().pid, signal.SIGSTOP)
-        threading.Timer(1.0, lambda: os.kill(loopback.relay().pid, signal.SIGCONT)).start()
-        print(asyncio.run(local_servers.find(ports=[(1, "nobody"), (int(sys.argv[1]), "mine")])))
+        threading.Timer(3.0, lambda: os.kill(loopback.relay().pid, signal.SIGCONT)).start()
+        print(asyncio.run(local_servers.find(2.0, [(1, "nobody"), (int(sys.argv[1]), "mine")])))
     """
     assert (
         run(code, server.port)
@@ -131,7 +131,7 @@ def test_a_relay_that_is_killed_in_a_reply_is_an_error_at_once_and_ever_after(
                     os.kill(loopback.relay().pid, signal.SIGKILL)
             except LocaraError as error:
                 print(type(error).__name__, error.explain().replace(chr(10), " "))
-        print(time.monotonic() - began < 5)
+        print(time.monotonic() - began < 15)
     asyncio.run(main())
     """
     first, second, quick = run(ENGINE + code, server.url).splitlines()
