@@ -111,7 +111,7 @@ def session(
     the running program. With one, a model that it does not declare does not load; a microphone or a speaker of this machine
     is opened only where a person has granted it, with or without one.
     ``offline``: promises that this whole process, from here to its end, connects to nothing but this machine; see
-    `locara.offline.forbid_network`. A manifest may promise it, too.
+    `locara.offline.forbid_network`, also for what listens or connects on this machine. A manifest may promise it, too.
 
     Raises ``ConfigError``, ``EngineMissing``, ``ManifestError`` and ``ModelNotDeclared`` here, ``CapabilityDenied``,
     ``ConsentError``, ``StageError`` and ``DeviceError`` from ``start()``.
