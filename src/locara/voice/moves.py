@@ -43,13 +43,15 @@ class Chunk:
 class Heard:
     """A block of ``n`` samples was heard. This is the clock. ``probability``: of speech. ``loud_until``: where the last
     sound above the room's floor ended. ``echo``: how surely it is only our own voice come back, 0 to 1. ``pitch``: how
-    periodic it is, 0 to 1, told only where there may be an echo."""
+    periodic it is, 0 to 1, told only where there may be a voice or an echo. ``over_floor``: dB of its loudest moment above
+    the room's floor."""
 
     n: int
     probability: float
     loud_until: int = 0
     echo: float = 0.0
     pitch: float = 0.0
+    over_floor: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
