@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from locara.testing import Conversation, Line, Noise, Result, ScriptedModel, ScriptedVoice, play
+from locara.voice.history import NOT_UNDERSTOOD
 from locara.voice.misheard import SENTENCES
 
 from .scenes import at_times, check_story, first_audible
@@ -31,9 +32,9 @@ def test_a_mumble_is_asked_back_and_what_is_then_said_is_answered() -> None:
     result = played(Noise(1.0, 1.0), Line(6.0, "what time is it"), llm=model)
     assert [one.reason for one in result.of("rejected")] == ["no-words"]
     said = [(one.role, one.text) for one in result.history]  # type: ignore[union-attr]
-    assert said == [("assistant", SORRY), ("user", "what time is it"), ("assistant", "Noon.")]
+    assert said == [("user", ""), ("assistant", SORRY), ("user", "what time is it"), ("assistant", "Noon.")]
     told = [(one.role, one.content) for one in model.asked[-1] if one.role != "system"]
-    assert told == [("assistant", SORRY), ("user", "what time is it")]
+    assert told == [("user", NOT_UNDERSTOOD), ("assistant", SORRY), ("user", "what time is it")]
 
 
 def test_it_is_heard_after_the_pause_that_people_make() -> None:

@@ -112,8 +112,8 @@ def test_it_waits_as_long_as_for_an_unsure_text_but_never_less_than_people_do(
 
 def test_what_was_asked_is_the_assistants_words_and_a_turn_of_its_own() -> None:
     talk = Talk().mumbled().said().quiet(0.1)
-    (remembered,) = talk.of(moves.Remember)
-    assert (remembered.role, remembered.text, remembered.cut) == ("assistant", "Well.", False)
+    remembered = [(one.turn, one.role, one.text, one.not_understood) for one in talk.of(moves.Remember)]
+    assert remembered == [(0, "user", "", True), (1, "assistant", "Well.", False)]
     users, assistants = (
         [one.turn for one in talk.of(events.TurnEnd) if one.who == who] for who in ("user", "assistant")
     )
@@ -251,6 +251,7 @@ def test_who_speaks_before_it_sounds_is_not_asked_and_may_be_later() -> None:
     assert len(talk.asked) == 1
     assert talk.state.assistant is Assistant.IDLE
     assert [(one.who, one.reason) for one in talk.of(events.TurnEnd)][-1] == ("assistant", "cancelled")
+    assert not talk.of(moves.Remember)
     talk.spoken().quiet(0.2).understood("").quiet(2.0)
     assert len(talk.asked) == 2
 

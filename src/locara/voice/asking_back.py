@@ -30,7 +30,7 @@ def unanswered(step: Step, turn: Turn, reason: str) -> None:
     if not misheard.was_spoken(s.misheard.spoken / RATE, turn.voiced / RATE, held=by_key):
         return
     silence = 0.0 if by_key else misheard.patience_needed(s.rules.patience, turn.finished)
-    _set(step, due=max(s.now, turn.speech_end + samples_in(silence)))
+    _set(step, due=max(s.now, turn.speech_end + samples_in(silence)), turn=turn.id)
 
 
 def decide(step: Step, happened: Happened) -> None:
@@ -86,7 +86,7 @@ def _ask(step: Step) -> None:
     text = step.s.rules.not_understood
     step.set(last_turn=step.s.last_turn + 1)
     replies.begin(step, step.s.last_turn, text, saying=Say(text))
-    reply = step.in_reply(spoken_to=True)
+    reply = step.in_reply(spoken_to=True, asks_about=step.s.misheard.turn)
     _set(step, due=None, asked=True, reply=reply.id)
 
 

@@ -465,7 +465,7 @@ class Loop:
             self.history.append(Used(effect.turn, effect.call, effect.result))
         else:
             role: Any = effect.role
-            self.history.append(Said(effect.turn, role, effect.text, effect.cut, effect.unheard))
+            self.history.append(Said(effect.turn, role, effect.text, effect.cut, effect.unheard, effect.not_understood))
 
     def emit(self, event: tell.Event) -> None:
         """Counts an event and tells it to every consumer."""

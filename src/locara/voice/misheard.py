@@ -78,6 +78,8 @@ class Misheard:
     """Where our own voice was last in the room."""
     due: int | None = None
     """When it is to be asked back, if nothing comes between. None: nothing is to be asked."""
+    turn: int = -1
+    """The turn about which."""
     reply: int = -1
     """The reply that asked last."""
     asked: bool = False

@@ -324,13 +324,15 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Into the history: what the user said, or what of the reply was heard. ``cut``: the reply was interrupted there."""
+    """Into the history: what the user said, or what of the reply was heard. ``cut``: the reply was interrupted there.
+    ``not_understood``: the user spoke, and no word was found."""
 
     turn: int
     role: str
     text: str
     cut: bool = False
     unheard: str = ""
+    not_understood: bool = False
 
 
 @dataclass(frozen=True, slots=True)

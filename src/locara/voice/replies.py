@@ -209,6 +209,8 @@ def end(step: Step, reason: str, why: On = On.ENDED) -> None:
     cut = reason in CUT
     heard, unheard = heard_and_not(step, reply)
     if heard or (reason == "interrupted" and unheard):
+        if reply.asks_about is not None:
+            step.do(Remember(reply.asks_about, "user", "", not_understood=True))
         step.do(Remember(reply.turn, "assistant", heard, cut=cut, unheard=unheard if cut else ""))
     lowered = step.s.assistant in (Assistant.DUCKED, Assistant.HELD)
     step.assistant(why)

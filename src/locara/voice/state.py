@@ -204,6 +204,8 @@ class Reply:
     first_sound: int | None = None
     handed_at: int | None = None
     owes: Turn | None = None
+    asks_about: int | None = None
+    """The turn that it asks back about, of which no word was found."""
     spoken_to: bool = False
     """It answers what was said aloud: not typed, not asked for by the app."""
 
