@@ -224,6 +224,12 @@ def test_without_a_sentence_nothing_is_said() -> None:
     assert talk.state.reply is None
 
 
+def test_where_the_app_decides_what_is_answered_it_decides_that_too() -> None:
+    talk = Talk(answers=False).mumbled()
+    assert [one.reason for one in talk.of(events.Rejected)] == ["no-words"]
+    assert not talk.asked
+
+
 def test_without_words_of_the_user_there_is_nothing_to_misunderstand() -> None:
     talk = Talk(words=False).mumbled()
     assert not talk.asked

@@ -133,3 +133,26 @@ class ReopensSink(Reopens, Protocol):
     async def until_lost(self) -> str:
         """Waits until it is lost and says what was seen of it, such as ``"was lost"``; ``""`` once it was closed."""
         ...
+
+
+@runtime_checkable
+class TellsHeard(Protocol):
+    """A sink that knows how much of what it pulled has been heard, where that is not ``delay`` seconds later."""
+
+    @property
+    def heard(self) -> int:
+        """Samples of all that were pulled that have been heard."""
+        ...
+
+    @property
+    def stands(self) -> bool:
+        """Nobody is there to hear for the moment, so nothing is pulled: a reply then waits, and has not stalled."""
+        ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A source or a sink of a client, at the other end of a connection: it needs the same leave as one of this machine."""
+
+    @property
+    def remote(self) -> bool: ...

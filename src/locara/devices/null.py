@@ -28,6 +28,10 @@ class Pace:
         """The loop's time in seconds at which block number ``block`` (from 0) has been heard to its end."""
         return self._began + (block + 1) * BLOCK / RATE
 
+    def hurry(self, block: int) -> None:
+        """``block`` is due now, if it was not before, and those after it follow from there."""
+        self._began = min(self._began, self._loop.time() - (block + 1) * BLOCK / RATE)
+
     def late(self, block: int) -> float:
         """Seconds since ``block`` was due; negative before."""
         return self._loop.time() - self.due(block)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable
 
 import numpy.typing as npt
 
@@ -30,11 +31,12 @@ class PushedSource:
 
     Pushes may come early, late or in bursts. A block that is not there when it is due is waited for, 200 ms at most; from
     then on there is silence, at the usual pace, until something is pushed again. Nothing that was accepted is lost, and
-    the source never runs ahead of the clock, so what came in a burst is heard that much later.
+    the source never runs ahead of the clock, so what came in a burst is heard that much later; unless it may ``catch_up``.
     """
 
-    def __init__(self, name: str = "pushed", *, buffer: float = 60.0) -> None:
-        """``buffer``: seconds of sound that may wait to be heard."""
+    def __init__(self, name: str = "pushed", *, buffer: float = 60.0, catch_up: float | None = None) -> None:
+        """``buffer``: seconds of sound that may wait to be heard. ``catch_up``: seconds of it beyond which it is heard
+        faster than real time; None: never."""
         if not 1.0 <= buffer <= 3600.0:
             raise ConfigError(f"a buffer of {buffer:g} s is not useful", hint="1 to 3600 seconds; 60 is usual")
         self.mended = 0
@@ -46,6 +48,9 @@ class PushedSource:
         self._given = 0  # samples, to this resampler
         self._got = 0  # samples, from it
         self._lost = 0  # samples at RATE
+        self._catch_up = catch_up
+        self._heard = 0  # samples at RATE that were given out of what was pushed
+        self._marks: deque[tuple[int, Callable[[], None]]] = deque()
         self._finished = False
         self._closed = False
 
@@ -100,6 +105,16 @@ class PushedSource:
                 self._flush()
                 self._finished = True
 
+    def mark(self, reached: Callable[[], None]) -> None:
+        """``reached`` is called, on the session's loop, when everything pushed so far has been heard. A block that is not
+        full by then is filled up with silence. Called at once where nobody listens any more."""
+        with self._pushing:
+            if self._finished or self._closed:
+                reached()
+                return
+            self._flush()
+            self._marks.append((self._ring.written, reached))
+
     async def drain(self) -> None:
         """Waits until less than one second is buffered, or the source is closed. Raises ``AudioError`` when nobody
         listens: the sound should have been heard, and has not been."""
@@ -119,19 +134,34 @@ class PushedSource:
         pace, block = Pace(), 0
         starved = True  # only a sound that has begun is waited for: without any, silence comes without delay
         while not self._closed:
+            self._reach_marks()  # the block before has been taken in by whoever hears
+            if self._catch_up is not None and self._ring.filled > self._catch_up * RATE:
+                pace.hurry(block)
             await pace.until(block)
             while self._ring.filled < BLOCK and not (starved and self._ring.filled == 0):
-                if self._closed or self._finished or pace.late(block) >= JITTER:
+                if self._closed or self._finished or self._marks or pace.late(block) >= JITTER:
                     break
                 await asyncio.sleep(_POLL)
             if self._closed:
                 return
             starved = self._ring.filled < BLOCK
-            yield fitted(self._ring.read(BLOCK), BLOCK) if self._ring.filled else silence(BLOCK)
+            yield self._next() if self._ring.filled else silence(BLOCK)
             block += 1
+
+    def _next(self) -> Samples:
+        """The next block; up to the next mark, so that what was pushed after it is heard after it."""
+        most = min(BLOCK, self._marks[0][0] - self._heard) if self._marks else BLOCK
+        samples = self._ring.read(max(0, most))
+        self._heard += samples.size
+        return fitted(samples, BLOCK)
+
+    def _reach_marks(self) -> None:
+        while self._marks and (self._closed or self._marks[0][0] <= self._heard):
+            self._marks.popleft()[1]()
 
     async def close(self) -> None:
         self._closed = True
+        self._reach_marks()
 
     def _at_rate(self, sample_rate: int) -> Resampler:
         if self._resampler is None or self._resampler.rate_in != sample_rate:

@@ -16,7 +16,7 @@ import numpy as np
 
 from locara.audio import Samples, clean, silence
 from locara.devices.choose import DEFAULT
-from locara.devices.contracts import Lists, Pull, Sink, Source
+from locara.devices.contracts import Lists, Pull, Remote, Sink, Source
 from locara.devices.pushed import PushedSource
 from locara.errors import CapabilityDenied, LocaraError, SoundMuted
 from locara.gate.mouth import CEILING
@@ -73,8 +73,9 @@ class Unasked:
 
 def needed(device: Source | Sink) -> tuple[Capability, ...]:
     """What leave a source or a sink needs. None for files, pushed sound, silence and objects of the app's own; for a
-    device of this machine its kind, and ``device.speaker.select`` for an output that is not the default one."""
-    if not isinstance(device, Lists):
+    device of this machine, or of a client of the server, its kind, and ``device.speaker.select`` for an output that is not
+    the default one."""
+    if not isinstance(device, Lists | Remote):
         return ()
     if hasattr(device, "blocks"):
         return ("device.microphone",)

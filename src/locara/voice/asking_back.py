@@ -24,7 +24,7 @@ def unanswered(step: Step, turn: Turn, reason: str) -> None:
     s = step.s
     if not s.rules.not_understood or s.misheard.asked or reason not in misheard.UNANSWERED:
         return
-    if turn.called or turn.reason == "too-long" or s.reply is not None:
+    if not s.rules.answers or turn.called or turn.reason == "too-long" or s.reply is not None:
         return
     by_key = turn.released_at is not None
     if not misheard.was_spoken(s.misheard.spoken / RATE, turn.voiced / RATE, held=by_key):

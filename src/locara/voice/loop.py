@@ -11,32 +11,34 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from locara.audio import BLOCK, RATE, Samples, silence
 from locara.devices.choose import Kind
-from locara.devices.contracts import Sink, Source
+from locara.devices.contracts import Sink, Source, TellsHeard
 from locara.engines.contracts import Announces, Detector, Engine, Message, TurnDetector, WakeWord
 from locara.errors import ConfigError, DeviceError, LocaraError
 from locara.gate.canceller import Canceller
 from locara.gate.ear import Ear
 from locara.gate.echo_watch import Listening
+from locara.gate.heard import HeardProgress
 from locara.gate.mouth import Mouth
 from locara.gate.opening import Grant, Unasked, allowed
 from locara.gate.reference import Reference
 from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
 from locara.voice import loading, misheard, moves, turns
-from locara.voice.brain import Brain, Deadlines, Exchanges, KeepsSound, failure
+from locara.voice.brain import Adjusts, Brain, Deadlines, Exchanges, KeepsSound, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
 from locara.voice.following import Following
 from locara.voice.forbidding import Forbidding
 from locara.voice.history import HISTORY_CHARACTERS, Said, Used, as_messages
 from locara.voice.judging import Judging
+from locara.voice.ledger import ClauseSpan
 from locara.voice.state import SOUNDING, Rules, State, at_rest
 
 _log = logging.getLogger("locara")
@@ -61,6 +63,9 @@ INBOX = 512
 
 DEAF_TAIL_SECONDS = 0.25
 """Half duplex: the room's answer to our last word."""
+
+SCRIPTS = 64
+"""Replies of which it is kept where their words lie: a client tells what it heard of the last one, or the one before."""
 
 REST_SECONDS = 0.8
 """A recording has ended when nobody has anything to say for so long after its end."""
@@ -95,8 +100,14 @@ class Parts:
     """How much of the conversation the model is given."""
     make: Callable[[Any, Any, dict[str, str]], Engine] = _no_names
     """(kind, stage as `voice.session` takes it, why) -> an engine, not loaded: for changes while the session runs."""
+    lent: tuple[Engine, ...] = ()
+    """Engines that are loaded already, and that whoever lent them closes."""
     grant: Grant = field(default_factory=Unasked)
     """What the app was granted: asked before a device is opened, and looked at for every block."""
+
+    def own(self, stages: Mapping[str, Engine]) -> dict[str, Engine]:
+        """Those of ``stages`` that this session loads and closes."""
+        return {stage: one for stage, one in stages.items() if not any(one is other for other in self.lent)}
 
 
 class Loop:
@@ -119,6 +130,8 @@ class Loop:
         self.raw_output: Broadcast[Samples] = Broadcast(BLOCKS_WAITING)
         self.history: list[Said | Used] = []
         self.counters = Counters()
+        self.scripts: OrderedDict[int, tuple[str, tuple[ClauseSpan, ...]]] = OrderedDict()
+        """Turn -> the whole text of the reply in it, and where in its sound the words lie: of the latest replies."""
         self.waiting: dict[int, asyncio.Future[None]] = {}
         """Number of a saying -> who waits for it to be said."""
         self.ended = asyncio.Event()
@@ -132,6 +145,8 @@ class Loop:
         self._judging = None if parts.turn is None else Judging(parts.turn, self.inbox.put)
         self._waking = Waking(parts.wake) if parts.wake is not None else None
         self._mouth: Mouth | None = None
+        self._heard = HeardProgress() if isinstance(parts.sink, TellsHeard) else None
+        """How far the reply was heard, of a sink that renders ahead of that."""
         self.between: Callable[[], None] | None = None
         """Called once, in the next moment between turns: see `changing`."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -349,9 +364,9 @@ class Loop:
         self.state, effects = turns.receive(self.state, happened)
         for effect in effects:
             self._do(effect)
-        if self.waiting and isinstance(happened, moves.Say | moves.Interrupt):
+        if self.waiting and isinstance(happened, moves.Say | moves.Respond | moves.Interrupt):
             # Sayings that the machine has seen and does not know any more were refused, empty, or interrupted.
-            if isinstance(happened, moves.Say):
+            if not isinstance(happened, moves.Interrupt):
                 self._newest_saying = max(self._newest_saying, happened.number)
             known = {saying.number for saying in self.state.sayings} | {self._being_said[1]}
             self._release_waiting({one for one in self.waiting if one <= self._newest_saying} - known)
@@ -376,9 +391,13 @@ class Loop:
             self._quiet_since = self.state.now
 
     def _report_progress(self, mouth: Mouth) -> None:
+        sink = self.parts.sink
         progress = mouth.progress
+        if self._heard is not None and isinstance(sink, TellsHeard):
+            progress = self._heard.at(sink.heard)
         reply = self.state.reply
-        if reply is not None and (self.following.sink.lost or mouth.shut):
+        stands = isinstance(sink, TellsHeard) and sink.stands
+        if reply is not None and (self.following.sink.lost or mouth.shut or stands):
             # It stands because nobody plays: that is no stall of its own.
             self._decide(moves.Played(reply.id, reply.played, None))
             return
@@ -447,11 +466,14 @@ class Loop:
     def _do_with_reply(self, effect: moves.Effect) -> None:
         brain = self._brain
         match effect:
-            case moves.Prepare(reply=reply, turn=turn, text=text, verbatim=verbatim, saying=saying):
+            case moves.Prepare(reply=reply, turn=turn, text=text, verbatim=verbatim, saying=saying, wish=wish):
                 self.counters.prepared += not verbatim
-                if verbatim:
+                if verbatim or wish is not None:
                     self._being_said = (turn, saying)
-                brain.prepare(reply, turn, self._conversation(), text, verbatim=verbatim)
+                brain.prepare(reply, turn, self._conversation(), text, verbatim=verbatim, wish=wish)
+            case moves.Adjust(wish=wish):
+                assert isinstance(brain, Adjusts)
+                brain.adjust(wish)
             case moves.Discard(reply=reply, wasted=wasted):
                 self.counters.wasted += wasted
                 brain.discard(reply)
@@ -465,7 +487,12 @@ class Loop:
             self.history.append(Used(effect.turn, effect.call, effect.result))
         else:
             role: Any = effect.role
-            self.history.append(Said(effect.turn, role, effect.text, effect.cut, effect.unheard, effect.not_understood))
+            said = Said(effect.turn, role, effect.text, effect.cut, effect.unheard)
+            self.history.append(dataclasses.replace(said, not_understood=effect.not_understood))
+            if effect.script:
+                self.scripts[effect.turn] = (effect.whole, effect.script)
+                while len(self.scripts) > SCRIPTS:
+                    self.scripts.popitem(last=False)
 
     def emit(self, event: tell.Event) -> None:
         """Counts an event and tells it to every consumer."""
@@ -488,6 +515,8 @@ class Loop:
         """Called by the sink, perhaps on the audio thread: renders, and leaves a copy for `raw_output`."""
         mouth = self._mouth
         out = mouth.render(n) if mouth is not None else silence(n)
+        if self._heard is not None and mouth is not None:
+            self._heard.rendered(n, mouth.progress)
         if self.reference is not None:
             self.reference.write(out)
         if self.raw_output.listened_to:

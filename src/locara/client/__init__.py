@@ -1,0 +1,1 @@
+"""A client of the runtime server: the same session, spoken with over a WebSocket."""
