@@ -56,6 +56,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--follow-up", metavar="SECONDS", type=float, help="how long no wake word is needed after an exchange")
     add("--idle", metavar="SECONDS", type=float, help="tell when nobody has made a sound for so long")
     add("--idle-prompt", metavar="TEXT", help="and say this, once")
+    add(
+        "--not-understood",
+        metavar="TEXT",
+        default="auto",
+        help="what is said when no word was understood; '' for nothing",
+    )
     add("--language", metavar="CODE", help="your language, for what is chosen for you: de, fr, en-gb")
     add("--recommended", action="store_true", help="the models that fit this machine best, or what to pull for that")
     add("--yes", action="store_true", help="fetch the better set without asking, if one fits this machine")
@@ -205,6 +211,7 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
         attention=_attention(options),
         idle=options.idle,
         idle_prompt=options.idle_prompt,
+        not_understood=options.not_understood,
         echo="headphones" if options.headphones else "auto",
         end_with_input=_is_file(where.input),
         language=options.language,
