@@ -16,7 +16,7 @@ from locara.server import app as doors
 from locara.server import serving
 from locara.server.settings import Limits, Settings
 
-TOKEN = "a-token-of-the-tests-0123456789"
+TOKEN = "a-token-of-the-tests-0123456789"  # noqa: S105  opens nothing but a test
 
 
 @dataclass
@@ -26,12 +26,16 @@ class Seats:
     taken: int = 0
     free: int = 8
 
+    def shut(self) -> None:
+        self.free = 0
+
 
 @dataclass
 class Echo:
     """A door that says what came in, and remembers what was done."""
 
     done: list[str] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def routes(self) -> list[web.AbstractRouteDef]:
         return [
@@ -70,6 +74,7 @@ class Echo:
                 await response.write(b"\0" * 65536)
                 await asyncio.sleep(0)
         self.done.append("endless ended")
+        self.ended.set()
         return response
 
     async def page(self, _: web.Request) -> web.Response:

@@ -150,10 +150,8 @@ def test_a_client_that_never_reads_is_let_go(monkeypatch: pytest.MonkeyPatch) ->
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             writer.write(get("/endless", server.port).encode())
             async with asyncio.timeout(15):
-                while server.runtime.counters.value("locara_connections_closed_total", why="not-reading") == 0:
-                    await asyncio.sleep(0.05)
-                while not echo.done:
-                    await asyncio.sleep(0.05)
+                await echo.ended.wait()
+            assert server.runtime.counters.value("locara_connections_closed_total", why="not-reading") == 1
             writer.close()
 
     asyncio.run(go())

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from locara.consent.access import Access, ByToken
 from locara.consent.asking import Ask
 from locara.devices.remote import Deliver, RemoteMicrophone, RemoteSpeaker
-from locara.engines.contracts import Kind, Tool
+from locara.engines.contracts import EngineInfo, Kind, Tool
 from locara.errors import LocaraError
 from locara.gate.opening import needed
 from locara.manifest.values import Manifest
@@ -24,6 +24,7 @@ from locara.server.settings import Settings
 from locara.voice import building
 from locara.voice.conversation import Session
 from locara.voice.declaring import Declared
+from locara.voice.events import Event
 from locara.voice.lending import Lent
 
 _REMEMBERED = 16  # sessions whose length tells how long the next free seat may take
@@ -33,6 +34,10 @@ _MOST_WAIT = 300.0
 
 PER_SESSION = frozenset({"system", "history", "audio_input"})
 """Options of a stage that are the session's, not the engine's: they make no other copy of it."""
+
+
+Watch = Callable[[AsyncIterator[Event]], Coroutine[Any, Any, None]]
+"""Follows the events of a session from its start, for whoever runs the server: see `observing`."""
 
 
 class Busy(LocaraError):
@@ -99,8 +104,10 @@ class Seat:
 class Seats:
     """``settings.limits.sessions`` of them."""
 
-    def __init__(self, settings: Settings, pool: Pool | None = None) -> None:
+    def __init__(self, settings: Settings, pool: Pool | None = None, *, watch: Watch | None = None) -> None:
         self.settings = settings
+        self._watch = watch
+        self._watching: set[asyncio.Task[None]] = set()
         self.pool = pool or Pool()
         self._taken: set[Seat] = set()
         self._coming = 0
@@ -117,11 +124,11 @@ class Seats:
         """Seats left."""
         return 0 if self._shut else max(0, self.settings.limits.sessions - self.taken)
 
-    async def warm(self) -> None:
-        """Loads what a session without wishes needs. Raises what loading raises."""
+    async def warm(self) -> dict[Kind, EngineInfo]:
+        """Loads what a session without wishes needs, and returns what that is. Raises what loading raises."""
         omni = self.settings.stages.get("omni")
         kinds: tuple[Kind, ...] = ("omni", "turn") if omni is not None else ("turn", "stt", "llm", "tts")
-        await self.pool.warm({kind: _of_engine(self.settings.stages.get(kind)) for kind in kinds})
+        return await self.pool.warm({kind: _of_engine(self.settings.stages.get(kind)) for kind in kinds})
 
     async def take(self, wish: Wish, *, deliver: Deliver, ask: Ask | None = None) -> Seat:
         """A session that has started. ``deliver`` gets its sound, see `RemoteSpeaker`. Raises ``Busy``, and what
@@ -162,6 +169,10 @@ class Seats:
             manifest=wish.app,
             offline=self.settings.offline,
         ).granted_by(access)
+        if self._watch is not None:  # ends with the session's events
+            watching = asyncio.create_task(self._watch(session.events()), name="locara-watch-session")
+            self._watching.add(watching)
+            watching.add_done_callback(self._watching.discard)
         await session.start()
         seat = Seat(session, microphone, speaker, loans, self)
         self._taken.add(seat)

@@ -82,6 +82,7 @@ class Server:
         ``drain_seconds``, or until ``hurry`` is set. Then the connections that are left are closed with 1012, so that
         clients come back later."""
         self.app[DRAINING].set()
+        self.runtime.seats.shut()
         hurry = asyncio.Event() if hurry is None else hurry
         underway = self.app[UNDERWAY]
         with contextlib.suppress(TimeoutError):
