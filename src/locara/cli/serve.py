@@ -137,7 +137,6 @@ def _stages(options: argparse.Namespace) -> Mapping[str, Any]:
 async def _serve(options: argparse.Namespace, settings: Settings) -> int:
     from locara.server import listening, token
     from locara.server.counting import Counters
-    from locara.server.observing import observer
     from locara.server.questions import Questions
     from locara.server.seats import Seats
     from locara.server.serving import Stopping, serving
@@ -145,7 +144,7 @@ async def _serve(options: argparse.Namespace, settings: Settings) -> int:
     stopping, counters = Stopping(), Counters()
     with stopping.on_signals():
         sock = listening.bound(settings.host, settings.port)  # a port that is taken is said before anything is loaded
-        seats = Seats(settings, watch=observer(counters))
+        seats = Seats(settings)
         try:
             loaded = await _unless_stopped(seats.warm(), stopping)
             if loaded is None:
