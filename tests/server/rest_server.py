@@ -10,26 +10,25 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from locara.audio import RATE, Samples, pcm16
+from locara.audio import RATE, Samples, pcm16, silence
 from locara.engines.contracts import EngineInfo, TimedWord, Transcript
 from locara.errors import EngineFailed
 from locara.server import rest
-from locara.server.lending import Lending
 from locara.server.rest_answering import refuse
 from locara.server.rest_errors import of_status
 from locara.server.rest_sound import WAV_HEADER
 from locara.server.runtime import RUNTIME, Runtime
+from locara.server.seats import Seats
 from locara.server.settings import Limits, Settings
 from locara.testing import EnergyDetector, ScriptedVoice
 
-TOKEN = "test-token_0123456789"
+TOKEN = "test-token_0123456789"  # noqa: S105  of servers that live for one test
 
 
 class Telling:
@@ -42,6 +41,7 @@ class Telling:
         self.good = good
         self.pause = pause
         self.opened = self.closed = 0
+        self.begins, self.ends = asyncio.Event(), asyncio.Event()
 
     async def load(self) -> None: ...
 
@@ -49,6 +49,7 @@ class Telling:
 
     def open(self) -> TellingOne:
         self.opened += 1
+        self.begins.set()
         return TellingOne(self)
 
 
@@ -70,18 +71,19 @@ class TellingOne:
         if self.of.fault == "raises":
             raise EngineFailed("stt: telling failed", stage="stt", model="telling", hint="tell it again")
         length = self.samples / RATE
-        words = (TimedWord("about", 0.3, 0.5), TimedWord(f"{length:.1f}", 0.5, length)) if self.of.info.word_times else ()
+        words = (
+            (TimedWord("about", 0.3, 0.5), TimedWord(f"{length:.1f}", 0.5, length)) if self.of.info.word_times else ()
+        )
         return Transcript(f"about {length:.1f}", 0.9, words)
 
     async def close(self) -> None:
-        self.closed = True
         self.of.closed += 1
+        self.of.ends.set()
 
 
 def app(stages: Mapping[str, Any], limits: Limits | None = None) -> web.Application:
     """The application. ``stages`` beside those that need no engine."""
     settings = Settings(token=TOKEN, stages=stages, limits=limits or Limits())
-    lending = Lending()
 
     @web.middleware
     async def token(
@@ -93,12 +95,14 @@ def app(stages: Mapping[str, Any], limits: Limits | None = None) -> web.Applicat
         return await handler(request)
 
     made = web.Application(middlewares=[token])
-    runtime = Runtime(settings, *cast(Any, (SimpleNamespace(pool=lending), None, None, None)))
+    seats = Seats(settings)
+    nobody: Any = None  # REST asks neither the guard nor the page
+    runtime = Runtime(settings, seats, nobody, nobody, nobody)
     made[RUNTIME] = runtime
     made.add_routes(rest.routes())
 
     async def close(_: web.Application) -> None:
-        await lending.close()
+        await seats.close()
 
     made.on_cleanup.append(close)
     return made
@@ -119,11 +123,12 @@ async def serving(limits: Limits | None = None, **stages: Any) -> AsyncIterator[
 
 def tones(*lengths: float, rate: int = RATE, gap: float = 1.2) -> Samples:
     """Tones of these lengths in seconds, each before and after a pause that is longer than one inside an utterance."""
-    quiet = np.zeros(round(gap * rate), np.float32)
-    pieces = [quiet]
+    quiet = silence(round(gap * rate))
+    pieces: list[Samples] = [quiet]
     for length in lengths:
-        pieces += [0.3 * np.sin(2 * np.pi * 440 * np.arange(round(length * rate)) / rate), quiet]
-    return np.concatenate(pieces).astype(np.float32)
+        at = np.arange(round(length * rate)) / rate
+        pieces += [(0.3 * np.sin(2 * np.pi * 440 * at)).astype(np.float32), quiet]
+    return np.concatenate(pieces)
 
 
 def wav(samples: Samples, rate: int = RATE) -> bytes:

@@ -133,7 +133,11 @@ def test_what_is_no_recording_is_refused_with_what_it_is(data: bytes, said: str)
     ],
 )
 def test_a_wrong_field_is_named(fields: dict[str, str], status: int, param: str) -> None:
-    got, _, told = one(TWO, **fields)
+    async def go() -> tuple[int, str, Any]:
+        async with serving() as client:
+            return await asked(client, TWO, **fields)
+
+    got, _, told = asyncio.run(go())
     assert (got, told["error"]["param"]) == (status, param)
     assert (told["error"]["code"] == "model_not_found") == (status == 404)
 
@@ -200,11 +204,9 @@ def test_a_client_that_leaves_takes_its_work_with_it() -> None:
         async with serving(stt=stt) as client:
             waiting = asyncio.create_task(asked(client, TWO))
             async with asyncio.timeout(20):
-                while not stt.opened:
-                    await asyncio.sleep(0.02)
+                await stt.begins.wait()
                 waiting.cancel()
-                while not stt.closed:
-                    await asyncio.sleep(0.02)
+                await stt.ends.wait()
             stt.fault = ""
             return stt.closed, (await asked(client, TWO))[0]
 

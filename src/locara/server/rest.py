@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from locara.server.rest_answering import answering, refuse
-from locara.server.rest_desk import Desk, Lender
+from locara.server.rest_desk import Desk
 from locara.server.rest_errors import Refusal, of_status, wrong
 from locara.server.rest_jobs import Jobs
 from locara.server.rest_models import Models
@@ -66,14 +66,8 @@ class _Desks:
     def of(self, runtime: Runtime) -> Desk:
         if self._desk is None:
             settings = runtime.settings
-            self._desk = Desk(settings, lender_of(runtime), Models(settings.stages), Jobs())
+            self._desk = Desk(settings, runtime.seats.pool, Models(settings.stages), Jobs())
         return self._desk
-
-
-def lender_of(runtime: Runtime) -> Lender:
-    """Where this server's engines come from."""
-    lender: Lender = runtime.seats.pool
-    return lender
 
 
 async def _list(desk: Desk, _: web.Request) -> web.StreamResponse:

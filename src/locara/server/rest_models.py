@@ -15,7 +15,7 @@ from locara.catalog import fitting, index
 from locara.catalog.row import Row, RowKind
 from locara.engines import registry
 from locara.server.rest_errors import Refused, wrong
-from locara.server.rest_names import OPENAI_MODELS, RestKind, means_default, options_of_language, stage_for
+from locara.server.rest_names import OPENAI_MODELS, RestKind, means_default, options_of_language, with_options
 from locara.voice.building import DEFAULTS
 
 LISTED: tuple[RowKind, ...] = ("stt", "tts", "llm", "omni")
@@ -42,6 +42,7 @@ class Models:
         self._stages = stages
         self._listed: list[dict[str, Any]] = []
         self._until = 0.0
+        self._owns: dict[RestKind, tuple[float, _Own]] = {}
 
     def listed(self) -> list[dict[str, Any]]:
         """OpenAI's model objects of what can be run now, with what the catalog knows as further fields."""
@@ -64,34 +65,57 @@ class Models:
 
     def choose(self, kind: RestKind, name: str, language: str = "", voice: str = "") -> Chosen:
         """What runs for ``name``. Raises ``Refused``, and what the catalog says of a model that cannot run."""
-        if means_default(kind, name):
-            return self._default(kind, language, voice)
+        own = self._own(kind)
         row = index.find(name)
-        own = self._own_name(kind)
-        if row is None and name != own and name not in registry.models(kind):
+        if means_default(kind, name) or (own.name == name if row is None else row is own.row):
+            if own.given is None and own.row is not None and language and not fitting.speaks(own.row, language):
+                own = self._of_language(kind, language)
+            return self._with_options(own, language, voice)
+        if row is None and name not in registry.models(kind):
             raise not_found(name, None)  # an address or a path is no name here
         if row is not None and row.kind != kind:
             raise wrong(f"{row.id} is no model for this: it is of the kind {row.kind}", "model")
-        options = options_of_language(row, language) | ({"voice": voice} if voice else {})
-        same = row is not None and bool(own) and index.find(own) is row
-        return Chosen(stage_for(self._stages.get(kind), own if same else row.id if row else name, options), row)
+        known = row.id if row is not None else name
+        return self._with_options(_Own(known, known, row, known), language, voice)
 
-    def _default(self, kind: RestKind, language: str, voice: str) -> Chosen:
+    def _with_options(self, own: _Own, language: str, voice: str) -> Chosen:
+        options = options_of_language(own.row, language) | ({"voice": voice} if voice else {})
+        # Unchanged where it can be: what is named in the same way is the same loaded copy.
+        return Chosen(with_options(own.resolved, options) if options else own.given, own.row)
+
+    def _own(self, kind: RestKind) -> _Own:
+        kept = self._owns.get(kind)
+        if kept is not None and time.monotonic() < kept[0]:
+            return kept[1]
         stage = self._stages.get(kind)
-        more = {"voice": voice} if voice else {}
-        if stage is None:
-            from locara.voice import choosing
+        own = self._of_language(kind, None) if stage is None else _resolved(stage, stage)
+        self._owns[kind] = (time.monotonic() + _FRESH_SECONDS, own)
+        return own
 
-            best, _ = choosing.unnamed({kind: None}, language=language or None)
-            stage = best.get(kind) or DEFAULTS[kind]
-        name = stage if isinstance(stage, str) else stage.get("model", "") if isinstance(stage, Mapping) else ""
-        row = index.find(name) if isinstance(name, str) and name else None
-        return Chosen(stage_for(stage, "", options_of_language(row, language) | more), row)
+    def _of_language(self, kind: RestKind, language: str | None) -> _Own:
+        """What is taken where the server names nothing. Raises ``ConfigError`` where nothing knows the language."""
+        from locara.voice import choosing
 
-    def _own_name(self, kind: str) -> str:
-        stage = self._stages.get(kind)
-        name = stage.get("model", "") if isinstance(stage, Mapping) else stage
-        return name if isinstance(name, str) else ""
+        best, _ = choosing.unnamed({kind: None}, language=language)
+        stage = best.get(kind) or DEFAULTS[kind]
+        return _resolved(stage, None if language is None else stage)
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """The server's own model of a kind. ``given``: the stage as the server was started with it, for the loaded copy that
+    all doors share; ``resolved``: with its model's name in it; ``name``: that name, or ""."""
+
+    given: Any
+    resolved: Any
+    row: Row | None
+    name: str
+
+
+def _resolved(stage: Any, given: Any) -> _Own:
+    named = _named(stage)
+    name = named if isinstance(named, str) else ""
+    return _Own(given, stage, index.find(name) if name else None, name)
 
 
 def not_found(name: str, row: Row | None) -> Refused:

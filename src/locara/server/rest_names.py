@@ -41,15 +41,9 @@ def means_default(kind: RestKind, name: str) -> bool:
     return name.lower() == DEFAULT or name.lower() in OPENAI_MODELS[kind]
 
 
-def stage_for(default: Any, name: str, options: Mapping[str, Any]) -> Any:
-    """A stage, as `locara.voice.session` takes it: ``name`` ("" for the server's default) with ``options``. ``default``: the
-    server's own stage of that kind; where it names the same model, its options hold."""
-    own = default.get("model") if isinstance(default, Mapping) else default
-    stage = default if not name or (isinstance(own, str) and own == name) else name
-    if not options:
-        return stage
-    if stage is None:
-        return dict(options)
+def with_options(stage: Any, options: Mapping[str, Any]) -> Any:
+    """``stage``, as `locara.voice.session` takes it, with ``options`` before its own. Raises ``Refused`` for an engine
+    object, which takes none."""
     if isinstance(stage, str):
         return {"model": stage, **options}
     if isinstance(stage, Mapping):

@@ -19,6 +19,7 @@ from locara.engines.contracts import Voice
 from locara.server.rest_answering import ClientGone, while_there
 from locara.server.rest_captions import event
 from locara.server.rest_desk import Desk
+from locara.server.rest_engines import lent
 from locara.server.rest_errors import refusal_of, wrong
 from locara.server.rest_form import body
 from locara.server.rest_names import OPENAI_VOICES
@@ -42,7 +43,7 @@ async def speak(desk: Desk, request: web.Request) -> web.StreamResponse:
 async def _answered(desk: Desk, request: web.Request, wanted: SpeechWanted) -> web.StreamResponse:
     voice = "" if wanted.voice.lower() in OPENAI_VOICES else wanted.voice
     chosen = await asyncio.to_thread(desk.models.choose, "tts", wanted.model, "", voice)
-    async with desk.jobs.turn(), desk.lender.lend("tts", chosen.stage) as engine:
+    async with desk.jobs.turn(), lent(desk.pool, "tts", chosen.stage) as engine:
         speaker = Speaker(cast(Voice, engine), Deadlines())
         async with aclosing(_sound(speaker, wanted)) as pieces:
             return await (_as_events if wanted.events else _as_bytes)(request, wanted, pieces)

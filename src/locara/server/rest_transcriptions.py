@@ -19,6 +19,7 @@ from locara.engines.contracts import Detector, Recogniser
 from locara.server.rest_answering import while_there
 from locara.server.rest_captions import event, joined, written
 from locara.server.rest_desk import Desk
+from locara.server.rest_engines import lent
 from locara.server.rest_errors import refusal_of, wrong
 from locara.server.rest_form import Form, form
 from locara.server.rest_models import Chosen
@@ -75,9 +76,8 @@ async def _answered(desk: Desk, request: web.Request, given: Form, wanted: TextW
 
 @asynccontextmanager
 async def _transcriber(desk: Desk, chosen: Chosen, wanted: TextWanted) -> AsyncIterator[Transcriber]:
-    lender = desk.lender
     vad = desk.settings.stages.get("vad")
-    async with lender.lend("stt", chosen.stage) as recogniser, lender.lend("vad", vad) as detector:
+    async with lent(desk.pool, "stt", chosen.stage) as recogniser, lent(desk.pool, "vad", vad) as detector:
         if wanted.words and not recogniser.info.word_times:
             raise wrong(
                 f"{recogniser.info.model} gives no times of words: ask for segments, or for another model",
