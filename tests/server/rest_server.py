@@ -113,7 +113,7 @@ async def serving(limits: Limits | None = None, **stages: Any) -> AsyncIterator[
     """A client of a server with these stages; what is left out is told or scripted."""
     given = {"stt": Telling(), "tts": ScriptedVoice(first_chunk=0.01, speed=1000.0), "vad": EnergyDetector(), **stages}
     server = TestServer(app(given, limits))
-    await server.start_server()
+    await server.start_server(auto_decompress=False)
     try:
         async with ClientSession(server.make_url("/"), headers={"Authorization": f"Bearer {TOKEN}"}) as client:
             yield client

@@ -42,10 +42,19 @@ async def form(request: web.Request, most: int, seconds: float) -> Form:
         raise wrong(
             f"Content-Type is {request.content_type[:60]!r}; a recording comes as multipart/form-data", status=415
         )
+    _demand_plain(request)
     if (request.content_length or 0) > most + FIELDS * FIELD_BYTES:
         raise _too_large(most)
     async with _reading(seconds, "form"):
         return await _parts(request, most)
+
+
+def _demand_plain(request: web.Request) -> None:
+    """No limit holds for what is unpacked before it is counted. The server's runner is to be told ``auto_decompress=False``,
+    too: else aiohttp unpacks what follows the answer."""
+    coding = request.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        raise wrong(f"the body is packed as {coding[:20]!r}: send it as it is", status=415)
 
 
 async def _parts(request: web.Request, most: int) -> Form:
@@ -96,6 +105,7 @@ async def body(request: web.Request, seconds: float) -> Any:
     """The JSON of ``request``, decoded. Raises ``Refused``."""
     if request.content_type != "application/json":
         raise wrong(f"Content-Type is {request.content_type[:60]!r}; this takes application/json", status=415)
+    _demand_plain(request)
     if (request.content_length or 0) > JSON_BYTES:
         raise wrong(f"the body is larger than {JSON_BYTES} bytes", status=413)
     data = bytearray()

@@ -91,7 +91,7 @@ def _transcriptions() -> Json:
     text = {"type": "string"}
     properties = {
         "file": {"type": "string", "contentMediaType": "application/octet-stream"},
-        "model": {"type": "string", "minLength": 1, "maxLength": MODEL_CHARACTERS},
+        "model": _MODEL_NAME,
         "response_format": {"enum": list(TEXT_FORMATS), "default": "json"},
         "timestamp_granularities[]": {"type": "array", "items": {"enum": list(GRANULARITIES)}},
         "language": {**text, "description": "A code, such as en or pt-BR. Left out: the one that is heard."},
@@ -122,7 +122,7 @@ def _speech() -> Json:
         "type": "object",
         "required": ["model", "input"],
         "properties": {
-            "model": {"type": "string", "minLength": 1, "maxLength": MODEL_CHARACTERS},
+            "model": _MODEL_NAME,
             "input": {"type": "string", "minLength": 1, "maxLength": INPUT_CHARACTERS, "pattern": "\\S"},
             "voice": {"anyOf": [name, {"type": "object", "properties": {"id": name}}, {"type": "null"}]},
             "response_format": {"enum": [*SOUND_FORMATS, None], "default": "wav"},
@@ -171,6 +171,10 @@ def _ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_MODEL_NAME: Json = {
+    "description": "An id or alias of /v1/models; default, and OpenAI's own names, mean the default here.",
+    "anyOf": [{"const": "default"}, {"type": "string", "minLength": 1, "maxLength": MODEL_CHARACTERS}],
+}
 _TEXT_OR_NONE = {"type": ["string", "null"]}
 _ERROR: Json = {
     "type": "object",
