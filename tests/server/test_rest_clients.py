@@ -17,6 +17,10 @@ from aiohttp.test_utils import TestServer
 from tests.cli.talking import QUESTION, SENTENCES
 from tests.server.rest_server import TOKEN, Telling, app
 
+from locara.server import wyoming
+from locara.server.runtime import Runtime
+from locara.server.seats import Seats
+from locara.server.settings import Settings
 from locara.testing import EnergyDetector, ScriptedVoice
 
 PYTHON = os.environ.get("LOCARA_CLIENTS_PYTHON", "")
@@ -28,25 +32,28 @@ def has(module: str) -> bool:
 
 
 def against(*command: str, stages: Any = None) -> str:
-    """What ``command`` writes; ``{url}`` in it is the server's address. It must exit with 0."""
+    """What ``command`` writes; ``{url}`` in it is the server's address."""
 
-    async def go() -> tuple[bytes, bytes, int | None]:
+    async def go() -> str:
         async with TestServer(app(stages or {})) as server:
             url = str(server.make_url("")).rstrip("/")
-            process = await asyncio.create_subprocess_exec(
-                *(part.replace("{url}", url) for part in command),
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            try:
-                out, err = await asyncio.wait_for(process.communicate(), DEADLINE)
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
-            return out, err, process.returncode
+            return await ran(*(part.replace("{url}", url) for part in command))
 
-    out, err, code = asyncio.run(go())
-    assert code == 0, (out + err).decode()[-4000:]
+    return asyncio.run(go())
+
+
+async def ran(*command: str) -> str:
+    """What ``command`` writes. It must exit with 0."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), DEADLINE)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, (out + err).decode()[-4000:]
     return out.decode()
 
 
@@ -80,6 +87,38 @@ def test_the_stock_openai_client_works_by_changing_address_and_key() -> None:
         "mp3": ["BadRequestError", 400, None],
         "large": ["APIStatusError", 413, None],
     }
+
+
+def test_the_stock_wyoming_client_hears_and_speaks_with_it() -> None:
+    if not has("wyoming"):
+        pytest.skip("LOCARA_CLIENTS_PYTHON names no interpreter with wyoming")
+
+    async def go() -> Any:
+        settings = Settings(token=TOKEN, wyoming_port=0)
+        seats = Seats(settings)
+        nobody: Any = None
+        services = await wyoming.start(Runtime(settings, seats, nobody, nobody, nobody))
+        try:
+            return json.loads(
+                await ran(PYTHON, str(Path(__file__).with_name("stock_wyoming.py")), str(services.port), str(QUESTION))
+            )
+        finally:
+            await services.close()
+            await seats.close()
+
+    told = asyncio.run(go())
+    assert told["asr"][0] == "pocketsphinx-en-us"
+    assert told["tts"][0] == "espeak-ng"
+    assert told["streams"] == [True, True]
+    assert told["pong"] == "here?"
+    types, chunks, text = told["heard"]
+    assert [types[0], *types[-2:]] == ["transcript-start", "transcript", "transcript-stop"]
+    assert chunks == text
+    assert any(sentence in text for sentence in SENTENCES)
+    assert told["spoken"][0] == ["audio-start", "audio-chunk", "audio-stop"]
+    assert told["streamed"][0] == ["audio-start", "audio-chunk", "audio-stop", "synthesize-stopped"]
+    assert 0.5 < told["spoken"][1] < told["streamed"][1] < 6.0  # not twice
+    assert told["error"] == "model_not_found"
 
 
 def test_schemathesis_finds_no_answer_that_the_document_does_not_promise() -> None:

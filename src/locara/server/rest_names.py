@@ -52,11 +52,10 @@ def with_options(stage: Any, options: Mapping[str, Any]) -> Any:
 
 
 def options_of_language(row: Row | None, language: str) -> dict[str, Any]:
-    """What an engine is told of ``language``. Raises ``Refused`` where its model does not know it."""
-    if not language:
+    """What an engine is told of ``language``: nothing where the catalog does not know the model, whose options nobody here
+    knows then. Raises ``Refused`` where its model does not know the language."""
+    if not language or row is None:
         return {}
-    if row is None:
-        return {"language": language}
     if not speaks(row, language):
         known = ", ".join(row.languages[:8])
         raise wrong(f"{row.id} does not know the language {language}, only {known}: name another model", "language")
