@@ -80,14 +80,15 @@ class Seat:
         self.speaker = speaker
         self._loans = loans
         self._seats = seats
-        self._left = False
+        self._leaving: asyncio.Task[None] | None = None
         self.began = asyncio.get_running_loop().time()
 
     async def leave(self) -> None:
-        """Stops the session, gives its engines back and frees the seat. May be called twice; is not cancelled half way."""
-        if not self._left:
-            self._left = True
-            await asyncio.shield(asyncio.create_task(self._leave(), name="locara-leave-seat"))
+        """Stops the session, gives its engines back and frees the seat. Whoever calls it second waits for that, too; it is
+        not cancelled half way."""
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave(), name="locara-leave-seat")
+        await asyncio.shield(self._leaving)
 
     async def _leave(self) -> None:
         try:
