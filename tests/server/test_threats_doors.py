@@ -103,7 +103,7 @@ def test_a_conversation_leaves_no_word_in_logs_and_files(tmp_path: Path, monkeyp
             asyncio.get_running_loop().set_debug(True)
             await client.ask("voice.session_start", system=WORDS)
             await client.ask("session.send_text", text=WORDS)
-            await client.event("turn-end", 2)
+            await client.event("llm-token")
             told = json.dumps(client.told)
             assert WORDS in told
             assert REPLY.split()[1] in told
@@ -132,7 +132,7 @@ def test_a_server_that_stops_lets_a_conversation_go_on_and_begins_no_other(monke
             await asyncio.sleep(0.1)
             assert (await say(one.server.port, upgrade("/ipc", one.server.port, token=TOKEN))).status == 503
             await client.ask("session.send_text", text="are you still there")
-            await client.event("turn-end", 2)
+            await client.event("llm-token")
             assert not draining.done()
             await client.ask("voice.session_stop")
             async with asyncio.timeout(20):
