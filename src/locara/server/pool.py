@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from locara.engines.contracts import Engine, Kind
+from locara.engines.contracts import Engine, EngineInfo, Kind
 from locara.errors import SessionError
 from locara.voice import choosing
 from locara.voice.brain import Deadlines
@@ -130,8 +130,8 @@ class Pool:
             raise
         await self.give_back(loan)
 
-    async def warm(self, stages: Mapping[Kind, Any]) -> None:
-        """Loads one copy of each, side by side, so that the first session starts at once."""
+    async def warm(self, stages: Mapping[Kind, Any]) -> dict[Kind, EngineInfo]:
+        """Loads one copy of each, side by side, so that the first session starts at once. Returns what was loaded."""
         loans = await asyncio.gather(
             *(self.take(kind, stage) for kind, stage in stages.items()), return_exceptions=True
         )
@@ -141,6 +141,7 @@ class Pool:
         for problem in loans:
             if isinstance(problem, BaseException):
                 raise problem
+        return {loan.kind: loan.engine.info for loan in loans if isinstance(loan, Loan)}
 
     async def close(self) -> None:
         """Closes everything that is not lent, and what is lent when it comes back."""
