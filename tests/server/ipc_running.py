@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket as sockets
 import struct
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -196,7 +197,7 @@ class Raw:
         """Cuts the connection with a TCP reset, as a network does that is gone."""
         transport: Any = self.ws._response.connection.transport  # type: ignore[union-attr]
         raw: sockets.socket = transport.get_extra_info("socket")
-        raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
+        raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0))
         transport.abort()
 
 
