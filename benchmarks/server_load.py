@@ -52,14 +52,13 @@ HEADER = struct.Struct("<BBHiQ")
 
 async def serve_scripted(sessions: int) -> None:
     """A server of which only the engines are scripted; tells its port, and runs until it is killed."""
-    from locara.server.counting import Counters
-    from locara.server.questions import Questions
-    from locara.server.serving import serving
-
     from locara.engines.contracts import EngineInfo, Transcript
     from locara.server import listening
+    from locara.server.counting import Counters
     from locara.server.pool import Pool
+    from locara.server.questions import Questions
     from locara.server.seats import Seats
+    from locara.server.serving import serving
     from locara.server.settings import Limits, Settings
     from locara.testing import ScriptedModel, ScriptedVoice
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from aiohttp import WSMsgType, web
+
 from locara.audio import Samples, from_pcm16, pcm16
 from locara.devices.remote import RemoteMicrophone, RemoteSpeaker
 from locara.errors import LocaraError
@@ -81,7 +82,7 @@ class WireServer:
     async def drop(self) -> None:
         """Cuts the connection without a word, as a network does."""
         assert self._socket is not None
-        transport = self._socket._req.transport if self._socket._req is not None else None  # noqa: SLF001
+        transport = self._socket._req.transport if self._socket._req is not None else None
         assert transport is not None
         transport.abort()
 

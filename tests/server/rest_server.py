@@ -10,6 +10,7 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ def app(stages: Mapping[str, Any], limits: Limits | None = None) -> web.Applicat
     ) -> web.StreamResponse:
         given = request.headers.get("Authorization", "")
         if not hmac.compare_digest(given, f"Bearer {TOKEN}"):
-            return refuse(of_status(401, "the token is missing or wrong"))
+            return refuse(replace(of_status(401, "the token is missing or wrong"), code="invalid_api_key"))
         return await handler(request)
 
     made = web.Application(middlewares=[token])

@@ -7,6 +7,7 @@ and keeps its own books, from which it checks what must hold.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, settings
@@ -257,7 +258,8 @@ class World(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["open_mic", "answers", "interruptible"]), value=st.booleans())
     def has_other_rules(self, name: str, value: bool) -> None:
-        self.tell(replace(moves.Ruled(wish=moves.Wish()), **{name: value}))
+        changes: dict[str, Any] = {name: value}
+        self.tell(moves.Ruled(wish=moves.Wish(), **changes))
 
     @rule(
         happened=st.sampled_from(

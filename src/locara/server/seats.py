@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from locara.consent import apps
 from locara.consent.access import Access, ByToken
 from locara.consent.asking import Ask
 from locara.devices.remote import Deliver, RemoteMicrophone, RemoteSpeaker
@@ -29,6 +30,7 @@ from locara.voice.lending import Lent
 _REMEMBERED = 16  # sessions whose length tells how long the next free seat may take
 _USUAL_SECONDS = 60.0  # of a session, before any has ended
 _LEAST_WAIT = 1.0
+_REHEARSAL_SECONDS = 10.0
 _MOST_WAIT = 300.0
 
 PER_SESSION = frozenset({"system", "history", "audio_input"})
@@ -123,7 +125,29 @@ class Seats:
         """Loads what a session without wishes needs, and returns what that is. Raises what loading raises."""
         omni = self.settings.stages.get("omni")
         kinds: tuple[Kind, ...] = ("omni", "turn") if omni is not None else ("turn", "stt", "llm", "tts")
-        return await self.pool.warm({kind: _of_engine(self.settings.stages.get(kind)) for kind in kinds})
+        loaded = await self.pool.warm({kind: _of_engine(self.settings.stages.get(kind)) for kind in kinds})
+        if omni is None:
+            await self._rehearse()
+        return loaded
+
+    async def _rehearse(self) -> None:
+        """A conversation that nobody hears, up to its first sound: what is imported and compiled at the first use stands
+        still for a quarter of a second, and nobody's first words shall wait for that."""
+        loans: list[Loan] = []
+        try:
+            stages = await self._lent(Wish(apps.anonymous(None)), loans)
+            session = building.session(**stages, input="none", output="none", manifest=apps.anonymous(None))
+            async with session, asyncio.timeout(_REHEARSAL_SECONDS):
+                stream = session.events()
+                session.say("It is 12:30, and 3.5 km to go.")
+                async for event in stream:
+                    if event.type in ("audio-chunk", "error"):
+                        break
+        except TimeoutError:
+            pass  # a slow voice; the first conversation will tell
+        finally:
+            for loan in loans:
+                await self.pool.give_back(loan)
 
     async def take(self, wish: Wish, *, deliver: Deliver, ask: Ask | None = None) -> Seat:
         """A session that has started. ``deliver`` gets its sound, see `RemoteSpeaker`. Raises ``Busy``, and what
