@@ -197,7 +197,9 @@ class Raw:
         """Cuts the connection with a TCP reset, as a network does that is gone."""
         transport: Any = self.ws._response.connection.transport  # type: ignore[union-attr]
         raw: sockets.socket = transport.get_extra_info("socket")
-        raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0))
+        raw.setsockopt(
+            sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+        )
         transport.abort()
 
 
