@@ -1,0 +1,65 @@
+/**
+ * The question whether an app may listen or speak. What may live here: one dialog; the answer is the person's.
+ */
+
+/** What each capability lets an app do, in words. */
+const MAY = {
+  "device.microphone": "listen to your microphone",
+  "device.speaker": "play sound on your speaker",
+  "device.speaker.select": "choose another speaker than the default one",
+};
+
+/** @typedef {import("../sdk/locara.js").Question} Question */
+/** @typedef {import("../sdk/locara.js").Answer} Answer */
+
+export class Consent {
+  /** @param {HTMLDialogElement} dialog */
+  constructor(dialog) {
+    this._dialog = dialog;
+    /** @type {Promise<unknown>} */
+    this._last = Promise.resolve();
+  }
+
+  /** One question after the other. @param {Question} question @returns {Promise<Answer | null>} null: no answer */
+  ask(question) {
+    const asked = this._last.then(() => this._ask(question));
+    this._last = asked.catch(() => null);
+    return asked;
+  }
+
+  /** @param {Question} question @returns {Promise<Answer | null>} */
+  _ask(question) {
+    const may = MAY[/** @type {keyof typeof MAY} */ (question.capability)] ?? `use ${question.capability}`;
+    this._text("consent-app", `${question.name} ${question.version} · ${question.app}`);
+    this._text("consent-title", `May ${question.name} ${may}?`);
+    this._text("consent-why", `Its reason: ${question.why}.`);
+    this._text(
+      "consent-note",
+      question.update
+        ? "An update of this app asks for more than the version that you allowed."
+        : "“Once” is for this conversation. You can take it back at any time: locara grants revoke.",
+    );
+    const dialog = this._dialog;
+    const before = document.activeElement;
+    dialog.returnValue = "";
+    dialog.showModal(); // keeps the focus inside, and Escape closes it without an answer
+    document.getElementById("consent-once")?.focus();
+    return new Promise((resolve) => {
+      dialog.addEventListener(
+        "close",
+        () => {
+          if (before instanceof HTMLElement) before.focus();
+          const answer = dialog.returnValue;
+          resolve(answer === "once" || answer === "always" || answer === "deny" ? answer : null);
+        },
+        { once: true },
+      );
+    });
+  }
+
+  /** @param {string} id @param {string} text */
+  _text(id, text) {
+    const element = document.getElementById(id);
+    if (element) element.textContent = text;
+  }
+}
