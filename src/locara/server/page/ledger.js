@@ -66,12 +66,19 @@ export class Ledger {
       svg.append(bar);
       x += width;
     });
+    if (this._past.length < 2) {
+      svg.setAttribute("viewBox", "0 0 400 18");
+      return svg;
+    }
     const most = Math.max(...this._past, 1);
     this._past.forEach((ms, index) => {
       const height = Math.max(2, (ms / most) * 20);
-      const at = 400 - (this._past.length - index) * 12;
+      const at = index * 12;
       const bar = element("rect", { x: at, y: 44 - height, width: 8, height, rx: 2 });
       bar.setAttribute("class", index === this._past.length - 1 ? "past now" : "past");
+      const title = element("title", {});
+      title.textContent = `${ms} ms`;
+      bar.append(title);
       svg.append(bar);
     });
     return svg;

@@ -134,14 +134,23 @@ export class Orb {
   /** @param {number} radius */
   _muted(radius) {
     const draw = this._context;
-    draw.globalAlpha = 0.8;
-    draw.strokeStyle = this._dim;
-    draw.lineWidth = Math.max(2, radius * 0.03);
-    draw.lineCap = "round";
+    draw.globalAlpha = 0.1;
+    draw.fillStyle = this._dim;
     draw.beginPath();
-    draw.arc(0, 0, radius, 0, Math.PI * 2);
-    draw.moveTo(-radius * 0.45, -radius * 0.45);
-    draw.lineTo(radius * 0.45, radius * 0.45);
+    draw.arc(0, 0, radius * 1.1, 0, Math.PI * 2);
+    draw.fill();
+    draw.globalAlpha = 0.7;
+    draw.strokeStyle = this._dim;
+    draw.lineWidth = Math.max(1.5, radius * 0.015);
     draw.stroke();
+    this._bars(radius * 0.42, this._dim);
+    draw.lineWidth = radius * 0.063;
+    for (const [colour, shift] of /** @type {[string, number][]} */ ([[this._ground, radius * 0.09], [this._dim, 0]])) {
+      draw.strokeStyle = colour;
+      draw.beginPath();
+      draw.moveTo(-radius * 0.4 + shift, -radius * 0.4);
+      draw.lineTo(radius * 0.4 + shift, radius * 0.4);
+      draw.stroke();
+    }
   }
 }

@@ -210,17 +210,18 @@ function stopRecording() {
 // --- settings and the token ----------------------------------------------------------------------------------------------
 
 async function openSettings() {
-  const running = phase === "running" && session !== null;
+  const running = phase === "running" ? session : null;
   let why = "";
-  const models = await (running ? session.models() : voice.models({ token })).catch((/** @type {unknown} */ error) => {
+  const models = await (running ? running.models() : voice.models({ token })).catch((/** @type {unknown} */ error) => {
     why = error instanceof Error ? error.message : String(error);
     return [];
   });
-  const inputs = running ? await session.inputs() : [];
-  const outputs = running && settings.choices.otherSpeaker ? await session.outputs().catch(() => null) : null;
-  settings.open({ models, inputs, outputs, running, why });
+  const inputs = running ? await running.inputs() : [];
+  const outputs = running && settings.choices.otherSpeaker ? await running.outputs().catch(() => null) : null;
+  settings.open({ models, inputs, outputs, running: running !== null, why });
 }
 
+/** @type {(now: import("./settings.js").Choices, before: import("./settings.js").Choices) => void} */
 settings.onchange = (now, before) => {
   applyTheme(now);
   show();
