@@ -60,9 +60,13 @@ Patience = Literal["quick", "normal", "patient"]
 class SessionStart:
     """Begins a conversation; one a connection at a time. Answered when every stage is warm."""
 
+<<<<<<< HEAD
     manifest: str | None = field(
         "the text of the app's locara.toml; without it the app is the page", default=None, most=256_000
     )
+=======
+    manifest: str | None = field("the text of the app's locara.toml; left out: the page", default=None, most=256_000)
+>>>>>>> ipc
     stt: Stage = field("speech to text, as `voice.session` takes it", default=None, most=256)
     llm: Stage = field("language model", default=None, most=256)
     tts: Stage = field("text to speech", default=None, most=256)
@@ -425,14 +429,14 @@ def request(text: str) -> Request:
             number = given
         for name in whole:
             if name not in ("id", "method", "params"):
-                raise MessageError(f"a message has no {ascii(name[:40])}", hint="it has id, method and params")
+                raise MessageError(f"a message has no {name[:40]!a}", hint="it has id, method and params")
         method = whole.get("method")
         if not isinstance(method, str):
             raise MessageError("the message names no method", hint="see docs/ipc.md")
         if method not in METHODS:
             near = difflib.get_close_matches(method[:64], METHODS, n=1)
             guess = f"did you mean {near[0]!r}? " if near else ""
-            raise MessageError(f"there is no method {ascii(method[:64])}", hint=f"{guess}See docs/ipc.md")
+            raise MessageError(f"there is no method {method[:64]!a}", hint=f"{guess}See docs/ipc.md")
         return Request(number, method, read(METHODS[method][0], whole.get("params", {}), method))
     except MessageError as error:
         raise BadRequest(error, number) from None
