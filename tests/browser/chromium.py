@@ -33,12 +33,15 @@ def executable() -> str:
 
 @dataclass
 class Tab:
-    """One page. ``console``: errors and warnings on it; ``hosts``: whom it asked for something."""
+    """One page. ``console``: errors and warnings on it; ``hosts``: whom it asked for something; ``received``, ``sent``: what
+    went over its WebSockets."""
 
     socket: aiohttp.ClientWebSocketResponse
     session: str = ""
     console: list[str] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
+    received: list[str | bytes] = field(default_factory=list)
+    sent: list[str | bytes] = field(default_factory=list)
     _ids: Any = field(default_factory=lambda: itertools.count(1))
     _open: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
 
@@ -72,6 +75,10 @@ class Tab:
             self.console.append(" ".join(str(one.get("value", one.get("description"))) for one in params["args"]))
         elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
             self.console.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+        elif method in ("Network.webSocketFrameReceived", "Network.webSocketFrameSent"):
+            frame = params["response"]
+            data = base64.b64decode(frame["payloadData"]) if frame["opcode"] == 2 else frame["payloadData"]
+            (self.received if method.endswith("Received") else self.sent).append(data)
         elif method in ("Network.requestWillBeSent", "Network.webSocketCreated"):
             url = params.get("url") or params["request"]["url"]
             if not url.startswith(("data:", "blob:")):
@@ -126,6 +133,14 @@ class Tab:
     async def type(self, text: str) -> None:
         """Into what has the focus."""
         await self.call("Input.insertText", text=text)
+
+    async def permission(self, name: str, setting: str) -> None:
+        """What the person said to the browser: ``granted``, ``denied`` or ``prompt``."""
+        await self.call("Browser.setPermission", permission={"name": name}, setting=setting)
+
+    async def downloads(self, folder: Path) -> None:
+        """Where files are saved, without a question."""
+        await self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     async def screenshot(self, file: Path) -> None:
         """What is to be seen, as PNG."""

@@ -60,13 +60,7 @@ Patience = Literal["quick", "normal", "patient"]
 class SessionStart:
     """Begins a conversation; one a connection at a time. Answered when every stage is warm."""
 
-<<<<<<< HEAD
-    manifest: str | None = field(
-        "the text of the app's locara.toml; without it the app is the page", default=None, most=256_000
-    )
-=======
     manifest: str | None = field("the text of the app's locara.toml; left out: the page", default=None, most=256_000)
->>>>>>> ipc
     stt: Stage = field("speech to text, as `voice.session` takes it", default=None, most=256)
     llm: Stage = field("language model", default=None, most=256)
     tts: Stage = field("text to speech", default=None, most=256)
@@ -332,7 +326,6 @@ class Withdrawn:
     """A question that needs no answer any more."""
 
     question: str = field("its number")
-    withdrawn: bool = field("always true")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,8 +341,8 @@ class ToolWanted:
 class States:
     """What both sides do: the states of docs/turns.md."""
 
-    user: str = field("idle, attentive, talking, ...")
-    assistant: str = field("idle, preparing, speaking, ...")
+    user: str = field("quiet, talking, pausing, yielded")
+    assistant: str = field("idle, preparing, speaking, ducked, held")
     muted: bool = field("the microphone gives zeros")
 
 
@@ -486,7 +479,7 @@ def event(told: Mapping[str, Any], seq: int) -> str:
     return written({"event": told, "seq": seq})
 
 
-def push(name: Literal["hello", "consent", "tool", "state", "closing"], value: Any) -> str:
+def push(name: Literal["hello", "consent", "withdrawn", "tool", "state", "closing"], value: Any) -> str:
     """A push that has one of the dataclasses above."""
     return written({name: as_json(value)})
 
@@ -496,11 +489,12 @@ def flush(at: int) -> str:
     return written({"playback": "flush", "at": at})
 
 
-PUSHES: Mapping[str, tuple[type, ...]] = {
-    "hello": (Hello,),
-    "consent": (Asked, Withdrawn),
-    "tool": (ToolWanted,),
-    "state": (States,),
-    "closing": (Closing,),
+PUSHES: Mapping[str, type] = {
+    "hello": Hello,
+    "consent": Asked,
+    "withdrawn": Withdrawn,
+    "tool": ToolWanted,
+    "state": States,
+    "closing": Closing,
 }
-"""Push -> what it may hold. Beside them: ``event`` with ``seq``, and ``playback``."""
+"""Push -> what it holds. Beside them: ``event`` with ``seq``, and ``playback`` with ``at``."""

@@ -20,19 +20,24 @@ export class Consent {
     this._last = Promise.resolve();
   }
 
-  /** One question after the other. @param {Question} question @returns {Promise<Answer | null>} null: no answer */
-  ask(question) {
-    const asked = this._last.then(() => this._ask(question));
+  /**
+   * One question after the other.
+   * @param {Question} question
+   * @param {AbortSignal} withdrawn when it needs no answer any more
+   * @returns {Promise<Answer | null>} null: no answer
+   */
+  ask(question, withdrawn) {
+    const asked = this._last.then(() => (withdrawn.aborted ? null : this._ask(question, withdrawn)));
     this._last = asked.catch(() => null);
     return asked;
   }
 
-  /** @param {Question} question @returns {Promise<Answer | null>} */
-  _ask(question) {
+  /** @param {Question} question @param {AbortSignal} withdrawn @returns {Promise<Answer | null>} */
+  _ask(question, withdrawn) {
     const may = MAY[/** @type {keyof typeof MAY} */ (question.capability)] ?? `use ${question.capability}`;
     this._text("consent-app", `${question.name} ${question.version} · ${question.app}`);
     this._text("consent-title", `May ${question.name} ${may}?`);
-    this._text("consent-why", `Its reason: ${question.why}.`);
+    this._text("consent-why", question.why ? `Why: ${question.why}.` : "");
     this._text(
       "consent-note",
       question.update
@@ -44,6 +49,7 @@ export class Consent {
     dialog.returnValue = "";
     dialog.showModal(); // keeps the focus inside, and Escape closes it without an answer
     document.getElementById("consent-once")?.focus();
+    withdrawn.addEventListener("abort", () => dialog.close(""), { once: true });
     return new Promise((resolve) => {
       dialog.addEventListener(
         "close",

@@ -49,7 +49,7 @@ async function start() {
     stt: stt || undefined,
     llm: llm || undefined,
     tts: tts || undefined,
-    onConsent: (question) => consent.ask(question),
+    onConsent: (question, withdrawn) => consent.ask(question, withdrawn),
   });
   session = made;
   phase = "starting";
@@ -249,7 +249,7 @@ settings.onchange = (now, before) => {
 function askToken(why) {
   const dialog = part("enter");
   if (!(dialog instanceof HTMLDialogElement) || dialog.open) return;
-  if (why) part("enter-why").textContent = why;
+  if (why) part("enter-why").textContent = `${why[0]?.toUpperCase()}${why.slice(1)}.`.replace(/\.\.$/, ".");
   dialog.returnValue = "";
   dialog.showModal();
 }

@@ -51,7 +51,7 @@ export interface SessionOptions {
   system?: string;
   tools?: Tool[];
   /** Asked by the server when a person has to allow something. Null or undefined: no answer, and no conversation. */
-  onConsent?: (question: Question) => Promise<Answer | null | undefined> | Answer | null | undefined;
+  onConsent?: (question: Question, withdrawn: AbortSignal) => Promise<Answer | null | undefined> | Answer | null | undefined;
   /** false: none. "required": no conversation without. Default "optional": without it the session takes text. */
   microphone?: boolean | "optional" | "required";
   /** Id of a microphone. */

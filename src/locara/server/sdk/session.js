@@ -398,15 +398,19 @@ export class Session extends EventTarget {
 
   /** @param {Record<string, any>} asked */
   async _consent(asked) {
+    if (asked.withdrawn) return this._questions.get(asked.question)?.abort();
     this._link.extend();
+    const withdrawn = new AbortController();
+    this._questions.set(asked.question, withdrawn);
     const answer = this._options.onConsent
-      ? await Promise.resolve(this._options.onConsent(/** @type {any} */ (asked))).catch(() => null)
+      ? await Promise.resolve(this._options.onConsent(/** @type {any} */ (asked), withdrawn.signal)).catch(() => null)
       : null;
+    this._questions.delete(asked.question);
     this._link.extend();
-    // No answer is no consent, and it is not remembered as a no either: the server denies when its time is over, or now,
-    // because nobody can answer any more.
     if (answer) this._link.notify("consent.answer", { question: asked.question, answer });
-    else {
+    // No answer is no consent, and it is not remembered as a no either. While a conversation runs the question was another
+    // app's, and its time runs out by itself; while ours starts, there is nothing to wait for.
+    else if (this._phase === "starting" && !withdrawn.signal.aborted) {
       this._refusal = new LocaraError(`Nobody answered whether "${asked.name}" may use ${asked.capability}.`, {
         code: "consent-unanswered",
         hint: "Start again, and allow it or not.",
@@ -435,6 +439,8 @@ export class Session extends EventTarget {
   }
 
   _over = false;
+  /** @type {Map<string, AbortController>} */
+  _questions = new Map();
   /** @type {LocaraError | null} */
   _refusal = null;
   /** @type {{reason: string, hint: string} | null} */
