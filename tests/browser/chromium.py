@@ -84,6 +84,10 @@ class Tab:
             if not url.startswith(("data:", "blob:")):
                 self.hosts.add(url.split("/")[2])
 
+    async def before(self, script: str) -> None:
+        """Runs in every page that is opened from now on, before the page's own scripts."""
+        await self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+
     async def goto(self, url: str) -> None:
         """Opens an address, and waits until it is loaded."""
         await self.call("Page.navigate", url=url)
@@ -99,15 +103,14 @@ class Tab:
             raise AssertionError(details.get("exception", {}).get("description") or details["text"])
         return told["result"].get("value")
 
-    async def until(self, script: str, *, seconds: float = 20.0) -> Any:
-        """Waits until a piece of JavaScript gives something true, and returns it."""
+    async def until(self, script: str, *, seconds: float = 20.0) -> None:
+        """Waits until a piece of JavaScript gives something true."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while not (value := await self.run(script)):
+        while not await self.run(f"Boolean({script})"):
             if asyncio.get_running_loop().time() > deadline:
                 body = await self.run("document.body.innerText.slice(0, 1500)")
                 raise AssertionError(f"not within {seconds:g} s: {script}\nconsole: {self.console}\npage: {body}")
             await asyncio.sleep(0.05)
-        return value
 
     async def click(self, selector: str) -> None:
         """A real click in the middle of an element."""

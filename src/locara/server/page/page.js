@@ -143,7 +143,7 @@ function show() {
   part("hint").textContent = now.hint;
   document.body.dataset.state = now.title.toLowerCase().replaceAll(" ", "-").replace("?", "");
   orb.mood = now.mood;
-  if (now.urgent && announced !== now.title) part("announce").textContent = `${now.title}. ${now.hint}`;
+  if (now.urgent && announced !== now.title) part("announce").textContent = `${now.title} – ${now.hint}`;
   announced = now.title;
   const running = phase === "running";
   part("start-row").hidden = running || phase === "starting";
