@@ -100,7 +100,7 @@ class Connection:
 
     def withdraw(self, number: str) -> None:
         """See `locara.server.questions.Attending`."""
-        self.send(wire.push("consent", wire.Withdrawn(question=number, withdrawn=True)))
+        self.send(wire.push("withdrawn", wire.Withdrawn(question=number)))
 
     def drop(self, reason: str, hint: str) -> None:
         """Ends the connection, for a reason of `CODES`."""

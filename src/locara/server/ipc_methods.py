@@ -27,7 +27,15 @@ from locara.voice.history import Said
 if TYPE_CHECKING:
     from locara.server.ipc import Door
 
-ALIVE_SECONDS = 1.5
+
+class SessionTaken(SessionError):
+    """Another connection has the session, and is alive. ``retry_after``: seconds."""
+
+    code = "session-taken"
+    retry_after = 1.5
+
+
+ALIVE_SECONDS = SessionTaken.retry_after
 """A client that sent something so lately is there: its session is not given to another connection. One that streams its
 microphone sends fifty messages a second, one that is muted acknowledges or pings."""
 
@@ -241,7 +249,7 @@ class Desk:
             )
         before = self._door.desk_of(served)
         if before is not None and before.alive:
-            raise SessionError(
+            raise SessionTaken(
                 "another connection has this conversation, and is alive",
                 hint=f"close that one first; one that has fallen silent for {ALIVE_SECONDS:g} s gives way",
             )

@@ -17,7 +17,7 @@ import re
 import types
 import typing
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from locara.errors import MessageError
 
@@ -96,7 +96,7 @@ def read(kind: type[T], value: Any, where: str) -> T:
     """``value`` as a ``kind``, a dataclass. ``where``: how the errors call it. Raises ``MessageError``."""
     if not isinstance(value, dict):
         raise MessageError(f"{where} is {_said(value)}, not an object", hint=_example(kind))
-    known = _fields(kind)
+    known = _fields(cast(Any, kind))
     for name in value:
         if name not in known:
             raise MessageError(f"{where} has no {_quoted(name)}", hint=_meant(name, known))
