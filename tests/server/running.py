@@ -18,6 +18,21 @@ from locara.server.settings import Limits, Settings
 
 TOKEN = "a-token-of-the-tests-0123456789"  # noqa: S105  opens nothing but a test
 
+PAGE = """<!doctype html><title>Locara</title><script src="/sdk/locara.js"></script>"""
+SCRIPT = """// What the real page does: trades its code, takes it out of the address, connects. Framed, it says so.
+if (parent !== window) parent.postMessage("framed", "*");
+const code = location.hash.match(/code=([^&]+)/);
+history.replaceState(null, "", "/");
+if (code) (async () => {
+  const headers = {"Content-Type": "application/json"};
+  const answer = await fetch("/code", {method: "POST", headers, body: JSON.stringify({code: code[1]})});
+  const {token} = await answer.json();
+  const socket = new WebSocket(`ws://${location.host}/echo-socket`, ["locara.ipc.v1", `locara.token.${token}`]);
+  socket.onopen = () => socket.send("hello");
+  socket.onmessage = () => socket.close();
+})();
+"""
+
 
 @dataclass
 class Seats:
@@ -64,6 +79,7 @@ class Echo:
         async for message in socket:
             await socket.send_str(f"heard {len(message.data)}")
         self.done.append(f"closed {socket.close_code}")
+        self.ended.set()
         return socket
 
     async def endless(self, request: web.Request) -> web.StreamResponse:
@@ -78,10 +94,10 @@ class Echo:
         return response
 
     async def page(self, _: web.Request) -> web.Response:
-        return web.Response(text="<title>Locara</title>", content_type="text/html")
+        return web.Response(text=PAGE, content_type="text/html")
 
     async def script(self, _: web.Request) -> web.Response:
-        return web.Response(text="export {};", content_type="text/javascript")
+        return web.Response(text=SCRIPT, content_type="text/javascript")
 
 
 @contextlib.asynccontextmanager

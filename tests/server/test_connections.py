@@ -12,7 +12,7 @@ from tests.server.running import TOKEN, Echo, get, request, running, say, upgrad
 from locara.server import connections
 from locara.server.settings import Limits
 
-QUICK = Limits(head_seconds=0.6, body_seconds=5.0, connections=300, connections_per_peer=300)
+QUICK = Limits(head_seconds=0.6, body_seconds=60.0, connections=300, connections_per_peer=300)
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Dripping = list[asyncio.Task[None]]

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from locara.server import tracing
+from locara.errors import ConfigError
+from locara.server import trace_export, tracing
 from locara.server.counting import METRICS, MOST_SERIES, Counters
 from locara.server.observing import observer
 from locara.server.stalls import STALL_SECONDS, Stalls
@@ -137,6 +138,16 @@ def test_a_turn_is_a_span_whose_parts_add_up_to_it() -> None:
     assert [one.name for one in parts][:2] == ["locara.endpoint", "locara.stt"]
     assert {one.parent.span_id for one in parts} == {turn.context.span_id}
     assert "secret" not in str([one.to_json() for one in found])
+
+
+def test_spans_go_where_the_usual_variable_says_and_nowhere_without() -> None:
+    pytest.importorskip("opentelemetry.sdk.trace", reason='needs pip install "locara[otel]"')
+    assert trace_export.provider({}) is None
+    assert trace_export.provider({trace_export.VARIABLE: "none"}) is None
+    made = trace_export.provider({trace_export.VARIABLE: "console"})
+    made.shutdown()
+    with pytest.raises(ConfigError, match="not known"):
+        trace_export.provider({trace_export.VARIABLE: "zipkin"})
 
 
 def test_without_the_package_nothing_happens() -> None:

@@ -71,6 +71,17 @@ def test_a_conversation_leaves_neither_words_nor_tokens_in_the_log(
     assert WORDS not in told
 
 
+@pytest.mark.parametrize("name", ["websockets.server", "aiohttp.access", "aiohttp.server", "httpx", "asyncio"])
+def test_libraries_do_not_log_what_passes_through_them(name: str, debug_log: io.StringIO) -> None:
+    logging.getLogger(name).info("< TEXT %r", WORDS)
+    assert WORDS in debug_log.getvalue()  # so it would be
+    debug_log.truncate(0)
+    private_logging.keep_private((TOKEN,))
+    logging.getLogger(name).info("< TEXT %r", WORDS)
+    logging.getLogger(name).debug("> GET /?token=%s", TOKEN)
+    assert debug_log.getvalue().strip("\0") == ""
+
+
 def test_an_exception_leaves_its_type_and_place(debug_log: io.StringIO) -> None:
     private_logging.keep_private((TOKEN,))
     try:

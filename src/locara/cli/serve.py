@@ -55,7 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serves until it is stopped; returns the exit code."""
-    from locara.server import private_logging, token
+    from locara.server import private_logging, token, trace_export
 
     if options.open:
         return _open_again(options)
@@ -68,7 +68,8 @@ def run(options: argparse.Namespace) -> int:
         from locara.offline import forbid_network
 
         forbid_network()
-    return asyncio.run(_serve(options, settings))
+    with trace_export.exporting():
+        return asyncio.run(_serve(options, settings))
 
 
 def _settings(options: argparse.Namespace, secret: str) -> Settings:
