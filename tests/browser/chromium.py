@@ -28,7 +28,9 @@ START = 20.0
 def executable() -> str:
     """The browser's program, or ""."""
     named = os.environ.get("LOCARA_CHROMIUM", "")
-    return named or next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), "")
+    return named or next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+    )
 
 
 @dataclass
@@ -148,7 +150,7 @@ class Tab:
     async def screenshot(self, file: Path) -> None:
         """What is to be seen, as PNG."""
         told = await self.call("Page.captureScreenshot", format="png")
-        file.write_bytes(base64.b64decode(told["data"]))
+        file.write_bytes(base64.b64decode(told["data"]))  # noqa: ASYNC240  small, and nothing else is measured then
 
     async def size(self, width: int, height: int, *, scale: float = 1.0) -> None:
         """The window."""
@@ -160,12 +162,16 @@ class Tab:
         """``color_scheme="dark"``, ``reduced_motion="reduce"``."""
         await self.call(
             "Emulation.setEmulatedMedia",
-            features=[{"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in features.items()],
+            features=[
+                {"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in features.items()
+            ],
         )
 
 
 @asynccontextmanager
-async def browser(*, microphone: Path | None = None, allow: bool = True, flags: tuple[str, ...] = ()) -> AsyncIterator[Tab]:
+async def browser(
+    *, microphone: Path | None = None, allow: bool = True, flags: tuple[str, ...] = ()
+) -> AsyncIterator[Tab]:
     """A fresh browser with one tab. ``microphone``: a 16-bit WAV that is heard once, then silence; ``allow``: the person
     allows it."""
     # Its profile is full of files that it may still write while it ends.
@@ -219,5 +225,5 @@ async def _tab(port: int) -> AsyncIterator[Tab]:
 async def _port(file: Path) -> int:
     while True:
         with contextlib.suppress(OSError, ValueError, IndexError):
-            return int(file.read_text().splitlines()[0])
+            return int(file.read_text().splitlines()[0])  # noqa: ASYNC240  one line
         await asyncio.sleep(0.05)

@@ -27,11 +27,13 @@ from .chromium import Tab, executable
 
 TOKEN = "token-of-the-browser-tests"  # noqa: S105  it opens nothing
 QUESTION = Path(locara.cli.__file__).with_name("question.wav")
-"""*What time is it?* from 0.6 to 1.9 s, *What is twelve times seven?* from 5.5 to 7.2 s, as `scripts/make_question.sh` says."""
+"""*What time is it?*, its loud part from 0.8 to 1.6 s, and *What is twelve times seven?*, from 5.4 to 6.8 s."""
 SECOND = (5.2, 7.4)
-"""Where the second question lies in it, in seconds."""
+"""The second question with a little room, in seconds."""
 
-needs_browser = pytest.mark.skipif(not executable(), reason="needs Chromium: set LOCARA_CHROMIUM to the program, or install it")
+needs_browser = pytest.mark.skipif(
+    not executable(), reason="needs Chromium: set LOCARA_CHROMIUM to the program, or install it"
+)
 
 APP = "dev.locara.page"
 

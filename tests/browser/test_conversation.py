@@ -92,9 +92,11 @@ def test_a_conversation_is_heard_answered_shown_and_recorded(tmp_path: Path) -> 
 async def saved(folder: Path, ending: str) -> Path:
     """The file that the browser saves."""
     async with asyncio.timeout(10):
-        while not (found := [one for one in folder.glob(f"locara-*{ending}") if one.stat().st_size]):
+        while True:
+            found = [one for one in folder.glob(f"locara-*{ending}") if one.stat().st_size]  # noqa: ASYNC240  a few names
+            if found:
+                return found[0]
             await asyncio.sleep(0.05)
-    return found[0]
 
 
 def measure(tab: Tab, file: Path) -> None:

@@ -48,10 +48,11 @@ def test_the_first_time_the_page_asks_and_its_answer_counts() -> None:
             assert "Locara's page" in asked
             assert "listen to your microphone" in asked
             assert "dev.locara.page" in asked
-            # The keyboard stays inside, and Escape is no answer.
+            # The keyboard stays inside (or is at the browser's own buttons), and Escape is no answer.
             for _ in range(5):
                 await tab.key("Tab")
-                assert await tab.run("document.querySelector('#consent').contains(document.activeElement)") in (True,)
+                inside = "document.querySelector('#consent').contains(document.activeElement)"
+                assert await tab.run(f"{inside} || document.activeElement === document.body")
             await tab.key("Escape")
             await tab.until("document.body.dataset.state === 'ended'")
             assert "Nobody answered" in await tab.run(NOTICE)
@@ -134,7 +135,9 @@ def test_everything_can_be_done_with_the_keyboard(tmp_path: Path) -> None:
             await tab.run("document.activeElement.blur()")
             await tab.key("Escape")
             await tab.until("document.querySelector('.caption.it s')")
-            pressed = [one["params"]["down"] for one in messages(tab.sent) if one.get("method") == "session.push_to_talk"]
+            pressed = [
+                one["params"]["down"] for one in messages(tab.sent) if one.get("method") == "session.push_to_talk"
+            ]
             assert pressed == [True, False]
             assert [one["method"] for one in messages(tab.sent) if one.get("method", "").endswith("mute")] == [
                 "session.mute",

@@ -23,7 +23,7 @@ const REJECTED = {
 class Turn {
   /** @param {number | null} number */
   constructor(number) {
-    this.item = document.createElement("li");
+    this.item = document.createElement("div");
     this.item.className = "turn";
     if (number !== null) this.item.dataset.turn = String(number);
     /** @type {HTMLElement | null} */

@@ -191,9 +191,12 @@ export class Session extends EventTarget {
 
   // --- what an app sees and says ---------------------------------------------------------------------------------------
 
-  /** The events from this moment on, see docs/events.md. Subscribe before `start()` to get the first. */
+  /**
+   * The events from this moment on, see docs/events.md. Subscribe before `start()` to get the first.
+   * @returns {AsyncIterableIterator<import("./locara.js").LocaraEvent>}
+   */
   events() {
-    return this._events.subscribe();
+    return /** @type {AsyncIterableIterator<any>} */ (this._events.subscribe());
   }
 
   /** Blocks of 20 ms as heard, Float32Array at `inputRate`. */
@@ -340,6 +343,7 @@ export class Session extends EventTarget {
     else if (message.state) this._set(message.state);
     else if (message.playback === "flush") this._speaker?.flush();
     else if (message.consent) void this._consent(message.consent);
+    else if (message.withdrawn) this._questions.get(message.withdrawn.question)?.abort();
     else if (message.tool) void this._tool(message.tool);
     else if (message.closing) this._closing = message.closing;
   }
@@ -398,7 +402,6 @@ export class Session extends EventTarget {
 
   /** @param {Record<string, any>} asked */
   async _consent(asked) {
-    if (asked.withdrawn) return this._questions.get(asked.question)?.abort();
     this._link.extend();
     const withdrawn = new AbortController();
     this._questions.set(asked.question, withdrawn);
