@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 os.environ["LOCARA_CONSENT"] = tempfile.mkdtemp(prefix="locara-pictures-")
 
 from tests.browser.chromium import Tab, browser, executable  # noqa: E402  after the ledger is chosen
-from tests.browser.served import SECOND, microphone, served  # noqa: E402
+from tests.browser.served import SECOND, events, microphone, served  # noqa: E402
 
 
 async def state(tab: Tab, name: str) -> None:
@@ -38,7 +38,7 @@ async def typed(tab: Tab, text: str) -> None:
 
 async def pictures(folder: Path) -> None:
     """All of them."""
-    heard = microphone(folder / "heard.wav", [2.0, SECOND, 2.6, SECOND, 6.0])
+    heard = microphone(folder / "heard.wav", [2.0, SECOND, 6.0, SECOND, 6.0])
     async with served() as server:
         async with browser(microphone=heard) as tab:
             await tab.size(1280, 800)
@@ -54,8 +54,9 @@ async def pictures(folder: Path) -> None:
                 await tab.until("document.querySelector('#consent').open")
                 await tab.click("#consent-once")
                 await tab.until("!document.querySelector('#consent').open")
-            await state(tab, "speaking")
-            await state(tab, "listening")
+            async with asyncio.timeout(30):
+                while not any(one["reason"] == "finished" for one in events(tab, "turn-end")):
+                    await asyncio.sleep(0.05)
             await typed(tab, "tell me a joke")
             await tab.until("document.querySelector('.caption.it s')", seconds=30)
             await state(tab, "speaking")
@@ -91,11 +92,7 @@ async def pictures(folder: Path) -> None:
             await tab.goto(server.launch_url())
             await tab.until("document.body.dataset.ready")
             await tab.click("#start")
-            for _ in range(2):
-                await tab.until("document.querySelector('#consent').open")
-                await tab.click("#consent-once")
-                await tab.until("!document.querySelector('#consent').open")
-            await state(tab, "no-microphone")
+            await state(tab, "no-microphone")  # what was allowed once holds until the server stops
             await asyncio.sleep(0.7)
             await tab.screenshot(folder / "denied.png")
             await tab.goto(server.url + "/?other=1")

@@ -6,7 +6,7 @@ import asyncio
 
 from .chromium import browser
 from .served import allow, messages, needs_browser, served
-from .test_conversation import begin
+from .test_conversation import begin, typed
 
 pytestmark = needs_browser
 
@@ -58,6 +58,8 @@ def test_nothing_is_cut_off_where_there_is_little_room() -> None:
             await tab.prefers(reduced_motion="reduce")
             await begin(tab, server.launch_url())
             await tab.until("document.body.dataset.state === 'listening'")
+            await typed(tab, "what is two plus three")
+            await tab.until("document.querySelector('.caption.it')")
             for width, height in ((320, 640), (390, 844), (1280, 700)):
                 await tab.size(width, height)
                 await tab.until(f"innerWidth === {width}")

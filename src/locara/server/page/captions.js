@@ -112,6 +112,15 @@ export class Captions {
     this._empty = empty;
     /** @type {Map<number, Turn>} */
     this._turns = new Map();
+    this._follows = true; // until a person scrolls up to read
+    list.addEventListener("scroll", () => {
+      this._follows = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR;
+    });
+    new ResizeObserver(() => this._follow()).observe(list);
+  }
+
+  _follow() {
+    if (this._follows) this._list.scrollTop = this._list.scrollHeight;
   }
 
   clear() {
@@ -122,9 +131,8 @@ export class Captions {
 
   /** @param {Record<string, any>} event */
   take(event) {
-    const before = this._list.scrollHeight - this._list.scrollTop - this._list.clientHeight;
     this._take(event);
-    if (before < NEAR) this._list.scrollTop = this._list.scrollHeight;
+    this._follow();
   }
 
   /** How far a turn's sound has been played. @param {number} turn @param {number} seconds */

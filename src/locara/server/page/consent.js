@@ -37,12 +37,14 @@ export class Consent {
     const may = MAY[/** @type {keyof typeof MAY} */ (question.capability)] ?? `use ${question.capability}`;
     this._text("consent-app", `${question.name} ${question.version} · ${question.app}`);
     this._text("consent-title", `May ${question.name} ${may}?`);
-    this._text("consent-why", question.why ? `Why: ${question.why}.` : "");
+    // An app's own reason; or, where it gave none, what its manifest says it is for.
+    const purpose = question.why.match(/^follows from (.+)$/)?.[1];
+    this._text("consent-why", purpose ? `Its manifest says: ${purpose}.` : question.why ? `Why: ${question.why}.` : "");
     this._text(
       "consent-note",
       question.update
         ? "An update of this app asks for more than the version that you allowed."
-        : "“Once” is for this conversation. You can take it back at any time: locara grants revoke.",
+        : "“Once” holds until the server stops. You can take it back at any time: locara grants revoke.",
     );
     const dialog = this._dialog;
     const before = document.activeElement;

@@ -166,7 +166,7 @@ function showConnection(status) {
   const told = {
     new: ["off", "On this machine"],
     connecting: ["off", "Connecting"],
-    open: ["on", "Connected, all local"],
+    open: ["on", "All local"],
     reconnecting: ["alarm", "Connection lost"],
     closed: ["off", "Not connected"],
   }[status.connection];
