@@ -1,7 +1,7 @@
 """Whole turns through whole sessions: what a person hears of the decisions about the end of turn.
 
     python benchmarks/whole_turns.py --scenes DIR [--families turn_eot,turn_noisy,noise_idle] [--folds DIR]
-        [--smart-turn FILE]
+        [--smart-turn FILE] [--no-asking-back]
 
 DIR holds conversations with exact labels, as for `end_of_turn.py`. Each is heard by a real session: real voice activity,
 recogniser and end-of-turn model, charged in virtual time what they took; the reply is an instant one of about a second,
@@ -10,6 +10,7 @@ or with ``--embedded`` the built-in responder's, spoken by espeak-ng. Everything
   cut-ins   pauses inside a user's turn (0.2 s or more) before the end of which more than 100 ms of our voice sounded
   gap       last sample of the user's turn to the first audible sample of the reply after it
   missed    turns after which no reply sounded before the recording ended, 4 s later
+  asked     turns in or after which we said that we had not understood
   false     replies a minute where nobody speaks to us
 """
 
@@ -31,8 +32,12 @@ from locara import voice
 from locara.audio import RATE, Samples, gain, samples_in
 from locara.testing import ScriptedModel, ScriptedVoice, clock
 from locara.testing.room import Room
+from locara.voice import events
 
 AUDIBLE = gain(-60.0)
+AFTER_SECONDS = 4.0
+"""What is said so long after a turn is said to it."""
+SORRY = "Sorry, I didn't catch that."
 CUT_IN_SECONDS = 0.1
 """Less of our voice inside a user's turn is hardly noticed."""
 
@@ -45,13 +50,15 @@ class Heard:
     cut_ins: int
     gaps: tuple[float, ...]
     missed: int
+    asked: int
     replies: int
     seconds: float
 
 
 async def _played(
-    sound: Samples, patience: Any, turn_detection: dict[str, str] | None, *, embedded: bool
-) -> tuple[Samples, int]:
+    sound: Samples, patience: Any, turn_detection: dict[str, str] | None, asked: argparse.Namespace
+) -> tuple[Samples, int, tuple[float, ...]]:
+    """What was played, at how many hertz, and the seconds at which it was asked back."""
     room = Room(sound)
     instant: dict[str, Any] = {"llm": ScriptedModel(["I see, thank you."], first_token=0.0, tokens_per_second=1e4)}
     instant["tts"] = ScriptedVoice(first_chunk=0.0, speed=1e3)
@@ -60,19 +67,26 @@ async def _played(
         output=room.speaker,
         patience=patience,
         turn_detection=turn_detection,
-        **({} if embedded else instant),
+        not_understood=None if asked.no_asking_back else SORRY,
+        **({} if asked.embedded else instant),
     )
     blocks: list[Samples] = []
+    sorry: list[float] = []
 
     async def collect() -> None:
         async for block in session.raw_output():
             blocks.append(block)
 
-    collecting = asyncio.create_task(collect())
+    async def listen() -> None:
+        async for event in session.events():
+            if isinstance(event, events.AudioChunk) and event.text and SORRY.startswith(event.text):
+                sorry.append(event.t)
+
+    collecting = [asyncio.create_task(one()) for one in (collect, listen)]
     async with session:
         await asyncio.sleep(sound.size / RATE)
-    await collecting
-    return np.concatenate(blocks), session.output_rate
+    await asyncio.gather(*collecting)
+    return np.concatenate(blocks), session.output_rate, tuple(sorry)
 
 
 def heard(told: dict[str, Any], asked: argparse.Namespace, patience: str) -> Heard:
@@ -80,13 +94,13 @@ def heard(told: dict[str, Any], asked: argparse.Namespace, patience: str) -> Hea
     sound = read(asked.scenes / told["mic"])
     turn_detection = unheard(told, asked.folds, asked.smart_turn)
     # A machine that others use at the same time must not make an engine look slower than 50 ms a call.
-    out, rate = clock.run(
-        _played(sound, patience, turn_detection, embedded=asked.embedded), charge=lambda seconds: min(seconds, 0.05)
+    out, rate, sorry = clock.run(
+        _played(sound, patience, turn_detection, asked), charge=lambda seconds: min(seconds, 0.05)
     )
     step = samples_in(0.01, rate)
     whole = out[: out.size // step * step].reshape(-1, step)
     loud = np.abs(whole).max(axis=1) > AUDIBLE
-    pauses = cut_ins = missed = 0
+    pauses = cut_ins = missed = asked_back = 0
     gaps: list[float] = []
     for turn in told["turns"]:
         for a, b in turn["pauses"]:
@@ -97,9 +111,10 @@ def heard(told: dict[str, Any], asked: argparse.Namespace, patience: str) -> Hea
                 cut_ins += bool(new)
         after = np.flatnonzero(loud[round(100 * turn["end"]) :])
         missed += not after.size
+        asked_back += any(turn["start"] < at < turn["end"] + AFTER_SECONDS for at in sorry)
         gaps += [after[0] / 100] if after.size else []
     replies = int((np.diff(loud.astype(int)) == 1).sum()) if not told["turns"] else 0
-    return Heard(pauses, cut_ins, tuple(gaps), missed, replies, sound.size / RATE)
+    return Heard(pauses, cut_ins, tuple(gaps), missed, asked_back, replies, sound.size / RATE)
 
 
 def main() -> None:
@@ -111,13 +126,16 @@ def main() -> None:
     parser.add_argument("--embedded", action="store_true", help="the built-in responder and espeak-ng answer")
     parser.add_argument("--folds", type=Path, help="cross-validated prosody: see train_prosody.py --folds")
     parser.add_argument("--smart-turn", type=Path, help="its ONNX file: smart-turn, blended with prosody, is asked")
+    parser.add_argument("--no-asking-back", action="store_true", help="say nothing where no word was understood")
     parser.add_argument("--most", type=int, default=10_000, help="at most so many scenes of each family")
     asked = parser.parse_args()
     truth = asked.scenes / "truth.json"
     if not truth.exists():
         sys.exit(f"{truth} is missing: see `python benchmarks/whole_turns.py --help`")
-    print("| scenes | patience | cut-ins / pauses | gap median, ms | p90 | missed / turns | false a minute |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| scenes | patience | cut-ins / pauses | gap median, ms | p90 | missed / turns | asked back | false a minute |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for family in asked.families.split(","):
         told = [one for one in json.loads(truth.read_text())["scenarios"] if one["family"] == family]
         for patience in asked.patience.split(","):
@@ -134,7 +152,9 @@ def _row(family: str, patience: str, runs: list[Heard]) -> str:
     missed = sum(run.missed for run in runs)
     minutes = sum(run.seconds for run in runs) / 60
     false = f"{sum(run.replies for run in runs) / minutes:.2f}" if not gaps and not missed else "-"
-    return f"| {family} | {patience} | {share} | {median} | {p90} | {missed} / {len(gaps) + missed} | {false} |"
+    asked = sum(run.asked for run in runs)
+    turns = len(gaps) + missed
+    return f"| {family} | {patience} | {share} | {median} | {p90} | {missed} / {turns} | {asked} | {false} |"
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def test_without_a_sound_card_it_says_what_is_missing_and_everything_else_is_loo
     assert time.monotonic() - began < 30.0
     failed = {name for name, one in checks.items() if one["status"] == "fail"}
     assert failed in ({"microphone listed", "speaker listed"}, {"devices"})
-    assert {"machine", "engines", "extras", "models", "disk", "model server", "latency"} <= set(checks)
+    assert {"machine", "engines", "extras", "models", "disk", "model server", "offline", "latency"} <= set(checks)
     assert all(checks[name]["fix"] for name in failed)
 
 

@@ -208,3 +208,16 @@ def test_what_is_made_better_is_what_is_recognised(setting: str, change: float) 
     assert np.array_equal(plain.since(3 * RATE)[1], noise[3 * RATE :])
     by = dbfs(ear.since(3 * RATE)[1]) - dbfs(noise[3 * RATE :])
     assert by > change if change > 0 else by < change
+
+
+def test_a_voice_is_told_with_its_pitch_and_how_far_it_is_over_the_room() -> None:
+    """Also where there is no canceller; what is no voice is not looked at."""
+    noise = (gain(-50.0) * np.random.default_rng(3).standard_normal(3 * RATE)).astype(np.float32)
+    noise[RATE : 2 * RATE] += tone(1.0, RATE, pitch=140.0, level=0.2)
+    ear = Ear(EnergyDetector())
+    heard = [ear.hear(block)[1] for block in blocks(noise)]
+    before, voice = heard[: len(heard) // 3], heard[len(heard) // 3 + 4 : 2 * len(heard) // 3 - 4]
+    assert all(one.pitch == 0.0 for one in before)
+    assert max(one.over_floor for one in before[10:]) < 10.0
+    assert min(one.pitch for one in voice) > 0.8
+    assert min(one.over_floor for one in voice) > 25.0

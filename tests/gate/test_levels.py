@@ -82,3 +82,16 @@ def test_a_quieter_room_is_the_floor_at_once() -> None:
     whisper = (gain(-52) * np.random.default_rng(4).standard_normal(RATE // 2)).astype(np.float32)
     heard = np.concatenate((sound, whisper, room(0.5, -70, seed=5)))
     assert until(heard) == pytest.approx(3.0 * RATE, abs=2 * STEP)
+
+
+@pytest.mark.parametrize(("noise", "over"), [(-80.0, 50.0), (-60.0, 35.0), (-40.0, 15.0)])
+def test_how_far_a_voice_is_over_the_room_is_told(noise: float, over: float) -> None:
+    loudness = Loudness()
+    sound = spoken(noise, 2.5, 4.0)
+    for at in range(0, sound.size, 320):
+        loudness.push(sound[at : at + 320])
+        if 1.6 * RATE < at < 2.4 * RATE:
+            assert loudness.over_floor > over
+    assert loudness.over_floor < 10.0
+    loudness.pass_over(320)
+    assert loudness.over_floor == 0.0

@@ -35,6 +35,19 @@ def test_noise_has_none(seed: int) -> None:
     assert periodicity(_noise(seed)) < PITCHED - 0.1
 
 
+def test_a_voice_that_begins_after_blocks_nobody_looked_at_has_the_same_pitch() -> None:
+    sound = np.concatenate((_noise(1, 4 * BLOCK), _vowel(150.0, 4 * BLOCK)))
+    always, sometimes = Pitch(views=1), Pitch(views=1)
+    for at in range(0, sound.size, BLOCK):
+        block = sound[at : at + BLOCK]
+        looked = always.push(block)
+        if at < 4 * BLOCK:
+            sometimes.skip(block)
+        else:
+            assert sometimes.push(block) == looked
+    assert looked > PITCHED
+
+
 def test_silence_and_a_constant_have_none() -> None:
     assert periodicity(silence(WINDOW)) == 0.0
     assert periodicity(np.full(WINDOW, 0.5, np.float32)) == 0.0

@@ -55,7 +55,8 @@ REVIEWED = {
     ("locara/engines/swift_program.py", "subprocess.run"): "the Swift compiler",
     ("locara/engines/espeak_worker.py", "ctypes.CDLL"): "espeak-ng, initialised to give buffers",
     ("locara/cli/screen.py", "ctypes.WinDLL"): "the console of Windows",
-    ("locara/offline.py", "ctypes.CDLL"): "the C library, for seccomp",
+    ("locara/offline/kernel.py", "ctypes.CDLL"): "the C library, for seccomp",
+    ("locara/offline/loopback.py", "subprocess.Popen"): "the relay, a Python of ours, over a socket",
 }
 
 

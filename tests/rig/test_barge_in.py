@@ -115,7 +115,8 @@ def test_voice_without_words_that_goes_on_takes_the_floor() -> None:
     result = play(talk)
     check_story(result)
     assert 4.9 <= result.of("barge-in")[0].t <= 5.1, "nine tenths of a second of voice"
-    assert [one.reason for one in result.turn_ends("assistant")] == ["interrupted"]
+    assert [one.reason for one in result.turn_ends("assistant")] == ["interrupted", "finished"]
+    assert [getattr(one, "text", "") for one in result.history][-1] == "Sorry, I didn't catch that."
     assert [one.reason for one in result.turn_ends("user")] == ["complete", "no-words"]
     assert [one.reason for one in result.of("rejected")] == ["no-words"]
 

@@ -116,7 +116,7 @@ def test_a_reply_disturbed_again_and_again_is_still_played_whole() -> None:
 
 
 def test_a_sound_without_words_and_without_a_reply_ends_with_an_event() -> None:
-    result = play(Conversation([Noise(1.0, 0.6)], more=3.0))
+    result = play(Conversation([Noise(1.0, 0.6)], more=3.0, settings={"not_understood": None}))
     check_story(result)
     assert [one.reason for one in result.of("rejected")] == ["no-words"]
     assert [(one.reason, one.latency) for one in result.turn_ends("user")] == [("no-words", None)]

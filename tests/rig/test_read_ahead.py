@@ -110,7 +110,7 @@ def test_an_engine_that_reads_badly_changes_nothing_else(how: str) -> None:
 
 def test_a_noise_reads_nothing_anew() -> None:
     model = ReadingModel()
-    play(Conversation([Noise(1.0, 0.5), Noise(4.0, 0.5)]), llm=model)
+    play(Conversation([Noise(1.0, 0.5), Noise(4.0, 0.5)], settings={"not_understood": None}), llm=model)
     assert len(model.log) == 1  # the system prompt and nothing else
 
 

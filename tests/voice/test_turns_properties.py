@@ -23,6 +23,7 @@ WORDS = st.sampled_from(
     ["", "yeah", "stop", "what time is it", "i want the", "tell me more about the weather today", "mm-hm", "no"]
 )
 OUT = 24_000
+SORRY = "Sorry, I didn't catch that."
 
 
 class World(RuleBasedStateMachine):
@@ -30,7 +31,7 @@ class World(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.state = State(rules=Rules(reply_seconds=4.0, stall_seconds=3.0))
+        self.state = State(rules=Rules(reply_seconds=4.0, stall_seconds=3.0, not_understood=SORRY))
         self.last_state = self.state
         self.prepared: dict[int, bool] = {}  # reply -> verbatim
         self.ended_replies: set[int] = set()
@@ -53,6 +54,8 @@ class World(RuleBasedStateMachine):
         self.active: int | None = None
         self.over = False
         self.turn_of_reply: dict[int, int] = {}
+        self.asks_back: set[int] = set()
+        self.asked_back: int | None = None  # the last reply that was heard to ask back, until a turn is answered
 
     @initialize(words=st.booleans(), answers=st.booleans(), interruptible=st.booleans())
     def begins(self, words: bool, answers: bool, interruptible: bool) -> None:
@@ -69,7 +72,7 @@ class World(RuleBasedStateMachine):
 
     def obey(self, effect: moves.Effect) -> None:
         match effect:
-            case moves.Prepare(reply=reply, turn=turn, verbatim=verbatim, wish=wish):
+            case moves.Prepare(reply=reply, turn=turn, text=text, verbatim=verbatim, wish=wish):
                 assert self.active is None, "two replies at once"
                 assert reply not in self.prepared
                 self.active = reply
@@ -78,6 +81,10 @@ class World(RuleBasedStateMachine):
                 self.made[reply] = self.handed[reply] = self.played[reply] = 0
                 if verbatim or wish is not None:
                     self.committed.add(reply)
+                if text == SORRY:
+                    assert verbatim
+                    assert not self.over
+                    self.asks_back.add(reply)
             case moves.Discard(reply=reply):
                 assert self.active == reply
                 self.active = None
@@ -85,10 +92,14 @@ class World(RuleBasedStateMachine):
             case moves.Commit(reply=reply):
                 assert reply == self.active
                 self.committed.add(reply)
+                self.asked_back = None
             case moves.Play(reply=reply, chunk=chunk):
                 assert reply == self.active, "something of a reply that has ended reached the output"
                 assert reply in self.committed, "a reply that is not committed was heard"
                 self.handed[reply] += chunk.samples.size
+                if reply in self.asks_back:
+                    assert self.asked_back in (None, reply), "it asked back twice in a row"
+                    self.asked_back = reply
             case moves.RunTool(reply=reply, call=call):
                 assert reply in self.committed or call.name == "look", "a tool acted before the commit"
                 self.tools_run.append((reply, call))
@@ -135,11 +146,25 @@ class World(RuleBasedStateMachine):
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
-    @rule(voice=st.booleans(), blocks=st.integers(1, 60))
-    def hears(self, voice: bool, blocks: int) -> None:
+    @rule(voice=st.booleans(), blocks=st.integers(1, 60), pitch=st.sampled_from([0.0, 0.9]))
+    def hears(self, voice: bool, blocks: int, pitch: float) -> None:
         for _ in range(blocks):
             until = self.state.now + BLOCK if voice else self.state.now
-            self.tell(moves.Heard(BLOCK, 0.9 if voice else 0.01, until))
+            self.tell(moves.Heard(BLOCK, 0.9 if voice else 0.01, until, 0.0, pitch * voice, 20.0 * voice))
+
+    @rule(text=st.sampled_from(["", "", "of", "what time is it"]))
+    def speaks_a_turn(self, text: str) -> None:
+        """A turn from its beginning to the end of its reply, which random moves seldom make."""
+        self.hears(voice=True, blocks=40, pitch=0.9)
+        self.hears(voice=False, blocks=15, pitch=0.0)
+        if self.settles:
+            self.settles_text(text=text, all_of_them=False)
+        self.hears(voice=False, blocks=60, pitch=0.0)
+        if self.active is not None and self.active not in self.finished:
+            self.sounds(which=0, n=9000, opens=True)
+            self.finishes()
+            self.plays(share=1.0)
+            self.hears(voice=False, blocks=20, pitch=0.0)
 
     @rule(text=WORDS)
     def understands_a_part(self, text: str) -> None:
@@ -236,7 +261,7 @@ class World(RuleBasedStateMachine):
 
     @rule(
         happened=st.sampled_from(
-            [moves.Interrupt(), moves.Muted(), moves.Pressed(), moves.Released(), moves.Disregard()]
+            [moves.Interrupt(), moves.Muted(), moves.Unmuted(), moves.Pressed(), moves.Released(), moves.Disregard()]
         )
     )
     def app_acts(self, happened: moves.Happened) -> None:

@@ -143,8 +143,8 @@ EVERYWHERE = ("manifest", "offline")
 FUNCTIONS: Mapping[str, Function] = {
     "voice.session": Function(
         keywords=(
-            *_SESSION, "tools", "input", "output", "patience", "attention", "idle", "idle_prompt", "echo",
-            "noise_suppression", "gain_control", "deadlines", "end_with_input", "language", "recommended",
+            *_SESSION, "tools", "input", "output", "patience", "attention", "idle", "idle_prompt", "not_understood",
+            "echo", "noise_suppression", "gain_control", "deadlines", "end_with_input", "language", "recommended",
         ),
         stages=_SESSION,
         input="input",

@@ -68,6 +68,7 @@ async def _all(options: argparse.Namespace) -> list[Verdict]:
     await check("engines", lambda: software.in_thread(software.engines))
     await check("models", lambda: software.in_thread(software.models))
     await check("model server", software.server)
+    await check("offline", lambda: software.in_thread(software.offline))
     found: list[Any] = []
 
     async def listed() -> list[Verdict]:

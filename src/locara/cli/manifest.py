@@ -90,7 +90,7 @@ def _as_text(manifest: Manifest) -> str:
     for stage, model in manifest.defaults.items():
         lines.append(f"where a call names no {stage}: {model}")
     if manifest.offline:
-        lines.append("offline: no socket but loopback")
+        lines.append("offline: no connection leaves this machine")
     return "".join(f"{line}\n" for line in lines)
 
 

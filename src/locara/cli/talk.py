@@ -56,11 +56,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--follow-up", metavar="SECONDS", type=float, help="how long no wake word is needed after an exchange")
     add("--idle", metavar="SECONDS", type=float, help="tell when nobody has made a sound for so long")
     add("--idle-prompt", metavar="TEXT", help="and say this, once")
+    add(
+        "--not-understood",
+        metavar="TEXT",
+        default="auto",
+        help="what is said when no word was understood; '' for nothing",
+    )
     add("--language", metavar="CODE", help="your language, for what is chosen for you: de, fr, en-gb")
     add("--recommended", action="store_true", help="the models that fit this machine best, or what to pull for that")
     add("--yes", action="store_true", help="fetch the better set without asking, if one fits this machine")
     add("--headphones", action="store_true", help="listen while speaking: no speaker sound reaches the microphone")
-    add("--offline", action="store_true", help="promise that no connection is opened but to this machine")
+    add("--offline", action="store_true", help="promise that no connection leaves this machine")
     add("--json", action="store_true", help="events as lines of JSON on standard output instead of the view")
 
 
@@ -176,6 +182,14 @@ def _offline(options: argparse.Namespace) -> bool:
     return options.offline or offline.asked_for()
 
 
+def _promise() -> tuple[str, ...]:
+    """What is told of it, once it was made."""
+    from locara import offline
+
+    made = offline.promised()
+    return () if made is None else (f"Offline: {made.words()}.",)
+
+
 async def _talk(options: argparse.Namespace, where: Where) -> int:
     from locara.cli import consenting
     from locara.cli.recording import EventsFile, Recording, make_folder
@@ -197,6 +211,7 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
         attention=_attention(options),
         idle=options.idle,
         idle_prompt=options.idle_prompt,
+        not_understood=options.not_understood,
         echo="headphones" if options.headphones else "auto",
         end_with_input=_is_file(where.input),
         language=options.language,
@@ -212,7 +227,7 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
     stopped: BaseException | None = None
     try:
         with screen, _stopped_by_sigterm():
-            for note in where.notes:
+            for note in (*where.notes, *_promise()):
                 screen.note(note)
             await _converse(session, screen, options, events_file, recording, leaving)
     except (SystemExit, asyncio.CancelledError) as signal_:  # SIGTERM, Ctrl-C: what was recorded so far is kept

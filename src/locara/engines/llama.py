@@ -5,7 +5,8 @@ What may live here: the engine, and the one generation that is under way. Its op
 
 The wheel starts a HTTP server on a free loopback port with every model, and nothing turns that off. It gets a random key
 that nobody is told, so that another program of this machine cannot use the model or read what is in its cache: it
-answers 401 to everything but ``/health``, which says "ok" and no more.
+answers 401 to everything but ``/health``, which says "ok" and no more. Once offline was promised it gets no port, but a file
+that is removed at once: see `llama_door`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any, Final
 from locara.engines.chat_wire import Calls, merged, message_json, tool_json
 from locara.engines.contracts import EngineInfo, LanguageModel, Message, Tool, ToolCall
 from locara.engines.lane import Lane
+from locara.engines.llama_door import side_door
 from locara.engines.llama_settings import BATCH, ENGINE, GPU_BATCH, Found, Settings, find, understand
 from locara.errors import EngineFailed, EngineMissing, EngineTimeout, LocaraError, SessionError
 
@@ -261,7 +263,8 @@ class Llama:
         self._card = "" if self._settings.gpu_layers == 0 else _card(library)
         key = secrets.token_urlsafe(32)
         try:
-            self._server = library.Server(self._parameters(library, found, key))
+            with side_door() as hosts:
+                self._server = library.Server(self._parameters(library, found, key, hosts))
         except Exception as error:  # whatever the library raises, mostly one RuntimeError for everything
             raise self._failed(
                 f"could not be loaded: {error}; {found.model.path.name} is "
@@ -270,7 +273,7 @@ class Llama:
             ) from None
         self._found, self._key = found, key
 
-    def _parameters(self, library: Any, found: Found, key: str) -> Any:
+    def _parameters(self, library: Any, found: Found, key: str, hosts: list[str]) -> Any:
         settings = self._settings
         wanted = library.CommonParams()
         wanted.model.path = str(found.model.path)
@@ -290,7 +293,7 @@ class Llama:
         wanted.ui = False
         wanted.endpoint_slots = False
         wanted.n_threads_http = 2
-        wanted.hostnames = ["127.0.0.1"]
+        wanted.hostnames = hosts
         wanted.api_keys = [key]
         return wanted
 

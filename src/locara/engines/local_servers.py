@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from locara.engines.lane import real_work
 from locara.errors import ConfigError
+from locara.offline import loopback
 
 if TYPE_CHECKING:
     import httpx
@@ -56,6 +57,8 @@ async def find(timeout: float = 0.3, ports: Sequence[tuple[int, str]] = PORTS) -
     """
     if os.environ.get("LOCARA_NO_SERVERS", "") not in ("", "0"):
         return None
+    with real_work():
+        await loopback.ready()  # once offline was promised: a relay that still starts would look like a silent server
     if named := os.environ.get("LOCARA_LLM_URL", "").strip():
         return await _named(named, timeout)
     listening = await asyncio.gather(*(_open(port, timeout) for port, _ in ports))
@@ -122,7 +125,7 @@ async def _open(port: int, timeout: float) -> bool:
     try:
         with real_work():
             async with asyncio.timeout(timeout):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                _, writer = await loopback.open_connection("127.0.0.1", port)
     except OSError:  # refused, unreachable, and TimeoutError, which is one
         return False
     writer.close()
@@ -133,11 +136,11 @@ async def _open(port: int, timeout: float) -> bool:
 
 
 async def _ask_all(urls: Sequence[str], timeout: float) -> list[Any]:
-    import httpx
+    from locara.engines import loopback_http
 
     # Plain http on loopback: reading certificates would only cost 0.1 s. Each request has its own asyncio.timeout.
     verify = any(url.startswith("https") for url in urls)
-    async with httpx.AsyncClient(timeout=None, trust_env=False, verify=verify) as client:  # noqa: S113
+    async with loopback_http.client(trust_env=False, verify=verify) as client:
         return list(await asyncio.gather(*(_ask(client, url, timeout) for url in urls)))
 
 

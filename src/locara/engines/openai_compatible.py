@@ -335,9 +335,10 @@ class OpenAICompatible:
         if self._client is None:
             import httpx
 
+            from locara.engines import loopback_http
+
             key = self._settings.api_key
-            self._client = httpx.AsyncClient(
-                timeout=None,  # noqa: S113 - every wait stands in asyncio.timeout, which also counts queueing and parsing
+            self._client = loopback_http.client(  # every wait stands in asyncio.timeout, which also counts queueing, parsing
                 trust_env=not is_loopback(self._settings.url),  # a proxy must not see what stays on this machine
                 follow_redirects=False,
                 verify=self._settings.url.startswith("https"),  # plain http needs no certificates: 0.1 s saved
@@ -355,6 +356,8 @@ class OpenAICompatible:
     async def _wait(self, awaitable: Awaitable[T], seconds: float, waiting_for: str) -> T:
         import httpx
 
+        from locara.engines.loopback_http import mended
+
         try:
             with real_work():
                 async with asyncio.timeout(max(0.0, seconds)):
@@ -362,14 +365,12 @@ class OpenAICompatible:
         except TimeoutError:
             raise self._too_late(waiting_for, seconds) from None
         except httpx.ConnectError as error:
-            raise self._failed(
-                f"cannot be reached: {error}", "start the server (for Ollama: `ollama serve`), or check the address"
-            ) from None
+            hint = mended(error, "start the server (for Ollama: `ollama serve`), or check the address")
+            raise self._failed(f"cannot be reached: {error}", hint) from None
         except httpx.HTTPError as error:
             what = str(error) or type(error).__name__
-            raise self._failed(
-                f"broke off: {what}", "look at the server's log; it may have run out of memory"
-            ) from None
+            hint = mended(error, "look at the server's log; it may have run out of memory")
+            raise self._failed(f"broke off: {what}", hint) from None
 
     def _failed(self, what: str, hint: str) -> EngineFailed:
         return EngineFailed(f"llm: {self._shown} {what}", stage="llm", model=self._model, hint=hint)

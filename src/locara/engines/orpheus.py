@@ -273,10 +273,11 @@ class Orpheus:
         if self._client is None:
             import httpx
 
+            from locara.engines import loopback_http
+
             here = is_loopback(self._settings.url)
             key = self._settings.api_key
-            self._client = httpx.AsyncClient(
-                timeout=None,  # noqa: S113 - every wait stands in asyncio.timeout
+            self._client = loopback_http.client(  # every wait stands in asyncio.timeout
                 trust_env=not here,
                 verify=self._settings.url.startswith("https"),
                 headers={"Authorization": f"Bearer {key}"} if key else None,
@@ -286,6 +287,8 @@ class Orpheus:
 
     async def _wait(self, awaitable: Any, seconds: float) -> Any:
         import httpx
+
+        from locara.engines.loopback_http import mended
 
         try:
             with real_work():
@@ -301,7 +304,7 @@ class Orpheus:
         except httpx.HTTPError as error:
             raise self._failed(
                 f"cannot be heard from {self._settings.url}: {str(error) or type(error).__name__}",
-                "start the server (llama-server -m orpheus-3b-0.1-ft-Q4_K_M.gguf), or check the address",
+                mended(error, "start the server (llama-server -m orpheus-3b-0.1-ft-Q4_K_M.gguf), or check the address"),
             ) from None
 
     def _failed(self, what: str, hint: str) -> EngineFailed:

@@ -19,6 +19,7 @@ from locara.gate.echo_watch import EchoWatch, Listening
 from locara.gate.gain_control import GainControl
 from locara.gate.levels import Loudness
 from locara.gate.noise import NoiseSuppressor
+from locara.gate.periodicity import Pitch
 
 MEMORY_SECONDS = 15.0
 """How much of the past is kept, so that a turn can be recognised from its very beginning, or again."""
@@ -43,7 +44,9 @@ class Impression:
     echo: float = 0.0
     """How surely it is only our own echo, 0 to 1."""
     pitch: float = 0.0
-    """How periodic it is, as a vowel, 0 to 1; only where an echo may be heard."""
+    """How periodic it is, as a vowel, 0 to 1; only where an echo may be heard, or a voice."""
+    over_floor: float = 0.0
+    """dB by which its loudest moment was above the room's floor."""
 
 
 class Ear:
@@ -74,6 +77,7 @@ class Ear:
         """True while the input has given nothing but digital zeros for ``ZEROS_SECONDS``."""
         self._detector = detector
         self._loudness = Loudness()
+        self._pitch = Pitch(views=1)
         self._probability = 0.0
         self._window = np.zeros(0, dtype=np.float32)
         self._past: deque[Samples] = deque(maxlen=round(MEMORY_SECONDS * RATE / BLOCK))
@@ -143,10 +147,21 @@ class Ear:
         self._heard += block.size
         until = self._loudness.pass_over(block.size) if unheard else self._loudness.push(decisive)
         level = dbfs(block)
+        pitch = cleaned.pitch if cleaned.expected else self._pitched(decisive, probability)
         if cleaned.expected and played is not None and not self.muted:
             spoken = probability >= SPOKEN and cleaned.echo < SPOKEN
             self._watch.push(played=dbfs(played), heard=level, left=dbfs(cleaned.decisive), spoken=spoken)
-        return block, Impression(block.size, probability, until, level, cleaned.echo, cleaned.pitch)
+        over_floor = self._loudness.over_floor
+        return block, Impression(block.size, probability, until, level, cleaned.echo, pitch, over_floor)
+
+    def _pitched(self, decisive: Samples, probability: float) -> float:
+        """Only looked for in what may be a voice: it costs a transform."""
+        if decisive.size != BLOCK:
+            return 0.0
+        if probability < SPOKEN:
+            self._pitch.skip(decisive)
+            return 0.0
+        return self._pitch.push(decisive)
 
     def _improved(self, sound: Samples, probability: float) -> Samples:
         if self._suppressor is not None:

@@ -36,6 +36,8 @@ class Loudness:
 
     def __init__(self) -> None:
         self.until = 0
+        self.over_floor = 0.0
+        """dB by which the loudest reading of the newest samples was above the room's floor."""
         self._at = 0
         self._floor: float | None = None
         self._smooth = 0.0
@@ -47,6 +49,7 @@ class Loudness:
         if self._rest.size:
             samples = np.concatenate((self._rest, samples))
         whole = samples.size // STEP
+        self.over_floor = 0.0
         self._rest = samples[whole * STEP :]
         if whole:
             steps = samples[: whole * STEP].reshape(whole, STEP)
@@ -59,6 +62,7 @@ class Loudness:
         """``n`` samples that are no sound of the room (muted): time passes, floor and peak stay as they were."""
         self._at += (self._rest.size + n) // STEP * STEP
         self._rest = np.zeros((self._rest.size + n) % STEP, dtype=np.float32)
+        self.over_floor = 0.0
         return self.until
 
     def _step(self, power: float) -> None:
@@ -69,6 +73,7 @@ class Loudness:
         calm = max(_decibels(self._smooth), _LOWEST_DB)
         floor = calm if self._floor is None else min(calm, self._floor + RISE_DB_PER_SECOND * seconds)
         self._floor = floor
+        self.over_floor = max(self.over_floor, level - floor)
         self._peak = max(level, self._peak - FALL_DB_PER_SECOND * seconds)
         if level > max(floor + OVER_FLOOR_DB, self._peak - UNDER_PEAK_DB):
             self.until = self._at

@@ -61,3 +61,7 @@ class Pitch:
             least = min(least, periodicity(np.concatenate((self._past[view], block))))
             self._past[view] = block
         return least
+
+    def skip(self, *blocks: Samples) -> None:
+        """The same without a look at it: only what comes next will be looked at."""
+        self._past = list(blocks)

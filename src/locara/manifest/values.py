@@ -45,8 +45,8 @@ class Needed:
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """One app. ``id`` is the key of the grants. ``variant``: how voice-to-voice is done. ``reasons``: for capabilities that
-    no modality gives. ``defaults``: stage -> model, for calls that name none. ``offline``: no socket but loopback.
-    ``digest``: SHA-256 of the file's bytes, as hex."""
+    no modality gives. ``defaults``: stage -> model, for calls that name none. ``offline``: no connection leaves this
+    machine. ``digest``: SHA-256 of the file's bytes, as hex."""
 
     id: str
     name: str

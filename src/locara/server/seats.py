@@ -65,6 +65,7 @@ class Wish:
     attention: Any = "open"
     idle: float | None = None
     idle_prompt: str | None = None
+    not_understood: str | None = "auto"
     system: str | None = None
     tools: Sequence[Tool] = ()
     output_rate: int = 24_000
@@ -165,6 +166,7 @@ class Seats:
             attention=wish.attention,
             idle=wish.idle,
             idle_prompt=wish.idle_prompt,
+            not_understood=wish.not_understood,
             echo=wish.echo,
             manifest=wish.app,
             offline=self.settings.offline,

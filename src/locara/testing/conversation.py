@@ -47,7 +47,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Something that sounds like a voice and is none, from second ``at`` on."""
+    """Something that sounds like a voice and has no words, from second ``at`` on. Where nobody else speaks, the session says
+    that it did not understand: ``settings={"not_understood": None}`` for one that says nothing."""
 
     at: float
     seconds: float

@@ -36,6 +36,7 @@ from locara.voice.half_cascade import HalfCascadeBrain
 from locara.voice.history import HISTORY_CHARACTERS, LEAST_CHARACTERS
 from locara.voice.lending import Lent, lent
 from locara.voice.loop import Parts
+from locara.voice.misheard import AUTO, as_setting
 from locara.voice.omni import OmniBrain
 from locara.voice.pipeline import PipelineBrain
 from locara.voice.state import Rules
@@ -74,6 +75,7 @@ def session(
     attention: Setting = "open",
     idle: float | None = None,
     idle_prompt: str | None = None,
+    not_understood: str | None = AUTO,
     echo: Literal["auto", "headphones", "cancel", "half-duplex"] = "auto",
     noise_suppression: bool = False,
     gain_control: bool = False,
@@ -102,6 +104,8 @@ def session(
     word and how many seconds; ``threshold`` and ``engine`` are more options.
     ``idle``: after so many seconds without a sound of either side there is a ``user-idle`` event, and ``idle_prompt``, if
     there is one, is said: once, until the user speaks again.
+    ``not_understood``: what is said to somebody who surely spoke to us and of whom no word was found: once, until a turn is
+    answered. ``"auto"``: "Sorry, I didn't catch that." in the voice's language. None: nothing.
     ``echo``: ``"cancel"`` listens while it speaks and takes its own voice out of what it hears; ``"headphones"`` listens
     and expects no echo; ``"half-duplex"`` does not listen while it speaks; ``"auto"`` cancels for a microphone and a
     speaker of this machine, and expects no echo elsewhere.
@@ -111,7 +115,7 @@ def session(
     the running program. With one, a model that it does not declare does not load; a microphone or a speaker of this machine
     is opened only where a person has granted it, with or without one.
     ``offline``: promises that this whole process, from here to its end, connects to nothing but this machine; see
-    `locara.offline.forbid_network`. A manifest may promise it, too.
+    `locara.offline.forbid_network`, also for what listens or connects on this machine. A manifest may promise it, too.
 
     Raises ``ConfigError``, ``EngineMissing``, ``ManifestError`` and ``ModelNotDeclared`` here, ``CapabilityDenied``,
     ``ConsentError``, ``StageError`` and ``DeviceError`` from ``start()``.
@@ -162,6 +166,7 @@ def session(
                 follow_up=attending.follow_up,
                 idle=attending.idle,
                 idle_prompt=attending.idle_prompt,
+                not_understood=as_setting(not_understood),
             ),
             wake=attending.wake,
             half_duplex=echo == "half-duplex",

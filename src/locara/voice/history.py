@@ -16,6 +16,9 @@ INTERRUPTED = " [Interrupted here. The user did not hear the rest.]"
 UNHEARD = "[Interrupted before the user heard a word of the answer.]"
 """The same for a reply that was cut before its first word: else two turns of the user would follow each other."""
 
+NOT_UNDERSTOOD = "[The user said something here that could not be understood.]"
+"""In place of a turn that was asked back: else two replies would follow each other, which many chat templates refuse."""
+
 NOT_KEPT = "[The user said something here; its sound is no longer kept.]"
 """In place of a turn that the model once heard."""
 
@@ -42,6 +45,8 @@ class Said:
     interrupted: bool = False
     unheard: str = ""
     key: str = ""
+    not_understood: bool = False
+    """The user surely spoke and no word was found: ``text`` is empty, and the assistant asked back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,8 @@ def as_messages(
             messages.append(Message(entry.role, entry.text + (INTERRUPTED if entry.interrupted else "")))
         elif entry.interrupted:
             messages.append(Message(entry.role, UNHEARD))
+        elif entry.not_understood:
+            messages.append(Message("user", NOT_UNDERSTOOD))
         elif entry.role == "user" and sound_of is not None:
             sound = sound_of(entry.turn)
             messages.append(Message("user", NOT_KEPT) if sound is None else Message("user", "", sounds=(sound,)))

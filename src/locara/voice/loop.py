@@ -30,7 +30,7 @@ from locara.gate.opening import Grant, Unasked, allowed
 from locara.gate.reference import Reference
 from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
-from locara.voice import loading, moves, turns
+from locara.voice import loading, misheard, moves, turns
 from locara.voice.brain import Adjusts, Brain, Deadlines, Exchanges, KeepsSound, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
@@ -170,6 +170,7 @@ class Loop:
         if self.parts.wake is not None:
             rules = dataclasses.replace(rules, wake_word=self.parts.wake.word)  # known for certain once it is loaded
         self.state = dataclasses.replace(self.state, rules=rules)
+        self._asks_back()
         self._brain.start(self.inbox.put, rate, self._conversation)
 
     def begin(self, plan: dict[str, dict[str, str]]) -> None:
@@ -186,10 +187,17 @@ class Loop:
             if isinstance(engine, Announces):
                 self._announcing = self._spawn(self._announce(engine), "locara-announce")
 
+    def _asks_back(self) -> None:
+        """In the language of the voice that there is now."""
+        said = misheard.said_by(self._brain.engines.get("tts"), self.parts.rules.not_understood)
+        rules = dataclasses.replace(self.state.rules, not_understood=said)
+        self.state = dataclasses.replace(self.state, rules=rules)
+
     def exchange(self, new: Mapping[str, Engine], system: str | None) -> tuple[asyncio.Task[Any], ...]:
         """Other engines from here on. Only from `between`. Returns the tasks that still end with the old ones."""
         assert isinstance(self._brain, Exchanges)
         left = self._brain.exchange(new, system)
+        self._asks_back()
         announcing = self._announcing
         if "llm" not in new:
             return left
@@ -267,7 +275,8 @@ class Loop:
                         self.following.listen_for_zeros(self.ear)
                     self._told_of_echo()
                     await self._told_of_the_gate()
-                    await self.inbox.put(moves.Heard(like.n, like.probability, like.loud_until, like.echo, like.pitch))
+                    impression = (like.n, like.probability, like.loud_until, like.echo, like.pitch, like.over_floor)
+                    await self.inbox.put(moves.Heard(*impression))
                     if self._waking is not None:
                         await self._spot(self._waking, block.size)
         except LocaraError as error:
@@ -478,7 +487,8 @@ class Loop:
             self.history.append(Used(effect.turn, effect.call, effect.result))
         else:
             role: Any = effect.role
-            self.history.append(Said(effect.turn, role, effect.text, effect.cut, effect.unheard))
+            said = Said(effect.turn, role, effect.text, effect.cut, effect.unheard)
+            self.history.append(dataclasses.replace(said, not_understood=effect.not_understood))
             if effect.script:
                 self.scripts[effect.turn] = (effect.whole, effect.script)
                 while len(self.scripts) > SCRIPTS:

@@ -59,13 +59,15 @@ class Wish:
 class Heard:
     """A block of ``n`` samples was heard. This is the clock. ``probability``: of speech. ``loud_until``: where the last
     sound above the room's floor ended. ``echo``: how surely it is only our own voice come back, 0 to 1. ``pitch``: how
-    periodic it is, 0 to 1, told only where there may be an echo."""
+    periodic it is, 0 to 1, told only where there may be a voice or an echo. ``over_floor``: dB of its loudest moment above
+    the room's floor."""
 
     n: int
     probability: float
     loud_until: int = 0
     echo: float = 0.0
     pitch: float = 0.0
+    over_floor: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +376,8 @@ class Emit:
 @dataclass(frozen=True, slots=True)
 class Remember:
     """Into the history: what the user said, or what of the reply was heard. ``cut``: the reply was interrupted there.
-    ``script``: where in its sound the words of the ``whole`` reply lie, should a client tell later that less was heard."""
+    ``script``: where in its sound the words of the ``whole`` reply lie, should a client tell later that less was heard.
+    ``not_understood``: the user spoke, and no word was found."""
 
     turn: int
     role: str
@@ -383,6 +386,7 @@ class Remember:
     unheard: str = ""
     whole: str = ""
     script: tuple[ClauseSpan, ...] = ()
+    not_understood: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from locara.audio import RATE, samples_in
-from locara.voice import doubt, echoes, events, evidence, ledger, replies
+from locara.voice import asking_back, doubt, echoes, events, evidence, ledger, replies
 from locara.voice.evidence import Floor
 from locara.voice.moves import Duck, Forget, GoOn, Hold
 from locara.voice.state import SOUNDING, Assistant, On, State, Turn, User
@@ -143,5 +143,6 @@ def dismiss(step: Step, reason: str, *, rejected: bool = True) -> None:
     if rejected:
         step.tell(events.Rejected, turn.id, text=turn.text, reason=reason)
     replies.end_of_turn(step, turn, reason)
+    asking_back.unanswered(step, turn, reason)
     if step.s.assistant in (Assistant.DUCKED, Assistant.HELD):
         false_alarm(step)

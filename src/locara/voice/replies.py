@@ -215,6 +215,8 @@ def end(step: Step, reason: str, why: On = On.ENDED) -> None:
     cut = reason in CUT
     heard, unheard = heard_and_not(step, reply)
     if reply.record and (heard or (reason == "interrupted" and unheard)):
+        if reply.asks_about is not None:
+            step.do(Remember(reply.asks_about, "user", "", not_understood=True))
         left = unheard if cut else ""
         script, whole = reply.script, reply.text
         step.do(Remember(reply.turn, "assistant", heard, cut=cut, unheard=left, whole=whole, script=script))

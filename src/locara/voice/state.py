@@ -13,6 +13,7 @@ from locara.engines.contracts import ToolCall
 from locara.voice.attention import FOLLOW_UP_SECONDS, Attention, Idle
 from locara.voice.endings import PATIENCE, Patience
 from locara.voice.ledger import ClauseSpan
+from locara.voice.misheard import Misheard
 from locara.voice.moves import Chunk, Failed, Respond, Say, ToolRan
 
 
@@ -125,6 +126,8 @@ class Rules:
     """Seconds without a sound of either side after which the app is told."""
     idle_prompt: str = ""
     """What is said then, once."""
+    not_understood: str = ""
+    """What is said to somebody who surely spoke to us and of whom no word was found. Empty: nothing."""
     reply_seconds: float = 30.0
     """A decided turn without a first sound for this long has failed."""
     stall_seconds: float = 15.0
@@ -170,6 +173,8 @@ class Turn:
     """Samples of voice in it."""
     clear: int = 0
     """Those of them that are surely a voice, see `evidence.is_clear`."""
+    called: bool = False
+    """All that was understood of it is the wake word."""
     guess: str = ""
     """The last words that the recogniser guessed at, also if it took them back."""
     over_reply: int = -1
@@ -205,6 +210,8 @@ class Reply:
     first_sound: int | None = None
     handed_at: int | None = None
     owes: Turn | None = None
+    asks_about: int | None = None
+    """The turn that it asks back about, of which no word was found."""
     spoken_to: bool = False
     """It answers what was said aloud: not typed, not asked for by the app."""
     silent: bool = False
@@ -247,8 +254,10 @@ class State:
     """The microphone is muted."""
     attention: Attention = field(default_factory=Attention)
     idle: Idle = field(default_factory=Idle)
+    misheard: Misheard = field(default_factory=Misheard)
 
 
 def at_rest(state: State) -> bool:
     """Nobody speaks, nothing is awaited."""
-    return state.user is User.QUIET and state.assistant is Assistant.IDLE and not state.sayings
+    waits = bool(state.sayings) or state.misheard.due is not None
+    return state.user is User.QUIET and state.assistant is Assistant.IDLE and not waits

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from locara.audio import samples_in
-from locara.voice import attending, endings, events, evidence, overlap, replies
+from locara.voice import asking_back, attending, endings, events, evidence, overlap, replies
 from locara.voice.moves import (
     Adjust,
     ClauseReady,
@@ -73,9 +73,11 @@ def receive(state: State, happened: Happened) -> tuple[State, tuple[Effect, ...]
     step = Step(state)
     _take_in(step, happened)
     attending.decide(step, happened)
+    asking_back.decide(step, happened)
     if step.s.turn is not None or step.s.reply is not None or step.s.sayings:
         _draw_conclusions(step)
     attending.follow(step)
+    asking_back.follow(step)
     return step.s, tuple(step.effects)
 
 
@@ -275,7 +277,8 @@ def _understood(step: Step, got: Understood) -> None:
     text = attending.words_for_us(step.s, got.text)
     if text != turn.text:
         step.tell(events.PartialTranscript, turn.id, text=text, revision=turn.revision)
-    step.in_turn(text=text, confidence=got.confidence, guess=text or turn.guess)
+    called = bool(evidence.words_of(got.text)) and not evidence.words_of(text)
+    step.in_turn(text=text, confidence=got.confidence, guess=text or turn.guess, called=called)
     if got.settled:
         step.in_turn(settled=True, understood_at=step.s.now)
 

@@ -13,6 +13,7 @@ from locara.cli.checks.loopback import Loop
 from locara.cli.checks.verdict import Verdict
 from locara.devices.choose import hint_silent
 from locara.devices.contracts import DeviceInfo
+from locara.offline import Promise
 
 QUIET_DBFS = -50.0
 """Speech at arm's length comes at -40 to -20 dBFS. A second in which nothing is louder than this may be a quiet room: it
@@ -117,6 +118,12 @@ def engines(installed: Mapping[str, Sequence[str]], broken: Mapping[str, str]) -
         return Verdict("engines", "warn", told, "update or uninstall the package it belongs to", facts)
     told = ", ".join(f"{kind} {'/'.join(installed[kind])}" for kind in ("stt", "llm", "tts"))
     return Verdict("engines", "ok", told, facts=facts)
+
+
+def offline(promise: Promise, made: bool) -> Verdict:
+    """What ``--offline`` would promise here; ``made``: this very process has promised it."""
+    told = f"--offline is {promise.words()}" if not made else f"promised, and {promise.words()}"
+    return Verdict("offline", "ok", told, facts={"kernel": promise.kernel, "promised": made})
 
 
 def extras(installed: Sequence[str], useful: Sequence[str]) -> Verdict:

@@ -69,6 +69,14 @@ def models() -> list[Verdict]:
     ]
 
 
+def offline() -> list[Verdict]:
+    """What ``locara talk --offline`` would promise on this system."""
+    from locara.offline import possible, promised
+
+    made = promised()
+    return [judging.offline(made or possible(), made is not None)]
+
+
 async def server() -> list[Verdict]:
     """A model server on this machine."""
     from locara.engines import local_servers
