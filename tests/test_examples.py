@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import re
 import sys
@@ -11,10 +12,13 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from tests.server.ipc_running import TOKEN, allow, running
 
+from locara import cli
 from locara.devices.wav import read_wav
 from locara.engines import registry
 from locara.errors import ConfigError, EngineMissing
+from locara.voice import Said
 
 FOLDER = Path(__file__).parents[1] / "examples"
 Load = Callable[[str], ModuleType]
@@ -84,6 +88,27 @@ def test_push_audio_hears_what_the_app_pushes(load: Load) -> None:
     heard = [event.text for event in told if event.type == "final-transcript"]
     assert heard == ["what time is it", "what is twelve times seven"]
     assert not [event for event in told if event.type == "error"]
+
+
+def test_over_ipc_asks_a_server_and_writes_what_it_answered(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOCARA_CONSENT", str(tmp_path / "consent"))
+    example, answer = load("over_ipc"), tmp_path / "answer.wav"
+
+    async def serve_and_ask() -> list[Said]:
+        allow()
+        async with running(monkeypatch, ["It is noon."], hears="what time is it") as server:
+            command = [server.url, TOKEN, str(Path(cli.__file__).with_name("question.wav")), str(answer)]
+            said: list[Said] = await asyncio.to_thread(example.main, command)
+            return said
+
+    said = asyncio.run(asyncio.wait_for(serve_and_ask(), 60))
+    assert [one.text for one in said[:2]] == ["what time is it", "It is noon."]
+    assert "server: It is noon." in capsys.readouterr().out
+    samples, rate = read_wav(answer)
+    assert samples.size / rate >= len("It is noon.") / 15
+    assert np.abs(samples).max() > 0.05
 
 
 def test_own_tool_acts_once_and_only_for_the_whole_wish(load: Load, capsys: pytest.CaptureFixture[str]) -> None:

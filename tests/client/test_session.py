@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.server.ipc_running import LONG, MANIFEST, TOKEN, allow, run, running, soon
+
 from locara import cli, client
 from locara.devices.wav import read_wav
 from locara.errors import ConfigError, LocaraError, ManifestError, SessionError
 from locara.voice import Said, tool
 from locara.voice import events as tell
-from tests.server.ipc_running import LONG, MANIFEST, TOKEN, allow, run, running
 
 QUESTION = Path(cli.__file__).with_name("question.wav")
 WORDS = LONG.split()
@@ -74,7 +75,7 @@ def test_history_is_what_a_client_had_played_that_plays_700_ms_late(
 ) -> None:
     async def work() -> None:
         allow()
-        async with running(monkeypatch, word_times=word_times) as server:
+        async with running(monkeypatch, word_times=word_times) as server:  # noqa: SIM117  it needs the server's address
             async with await client.connect(server.url, TOKEN) as connection:
                 session = connection.session(delay=0.7)
                 events, output = session.events(), session.raw_output()
@@ -87,9 +88,8 @@ def test_history_is_what_a_client_had_played_that_plays_700_ms_late(
                 listening = asyncio.create_task(listen())
                 async with session:
                     await session.send_text("go")
-                    while sum(played) < 2.0 * 24_000:
-                        await asyncio.sleep(0.02)
-                    ahead = session._received / 24_000 - sum(played) / 24_000  # noqa: SLF001
+                    await soon(lambda: sum(played) >= 2.0 * 24_000)
+                    ahead = session._received / 24_000 - sum(played) / 24_000
                     assert ahead > 0.5, "it was sent well before it was played"
                     await session.interrupt()
                     await until(events, tell.TurnEnd, who="assistant", reason="cancelled")
@@ -111,7 +111,7 @@ def test_a_voice_that_cuts_in_is_told_what_the_client_had_played(monkeypatch: py
 
     async def work() -> None:
         allow()
-        async with running(monkeypatch, hears="stop that right now please") as server:
+        async with running(monkeypatch, hears="stop that right now please") as server:  # noqa: SIM117
             async with await client.connect(server.url, TOKEN) as connection:
                 session = connection.session(delay=0.7)
                 events, output = session.events(), session.raw_output()
@@ -124,8 +124,7 @@ def test_a_voice_that_cuts_in_is_told_what_the_client_had_played(monkeypatch: py
                 listening = asyncio.create_task(listen())
                 async with session:
                     await session.send_text("go")
-                    while sum(played) < 1.0 * 24_000:
-                        await asyncio.sleep(0.02)
+                    await soon(lambda: sum(played) >= 1.0 * 24_000)
                     cut = asyncio.create_task(until(events, tell.BargeIn))
                     for at in range(0, voice.size, rate // 10):
                         session.push_audio(voice[at : at + rate // 10], rate)
@@ -158,30 +157,29 @@ def count_of(seconds: float) -> int:
 def test_it_goes_on_by_itself_when_the_connection_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         allow()
-        async with running(monkeypatch) as server:
-            async with await client.connect(server.url, TOKEN) as connection:
-                session = connection.session()
-                events, output = session.events(), session.raw_output()
-                async with session:
-                    await session.send_text("go")
-                    blocks = 0
-                    cuts = 0
-                    finished = asyncio.create_task(until(events, tell.TurnEnd, who="assistant"))
-                    total = 0
-                    async for block in output:
-                        blocks += 1
-                        total += block.size
-                        if blocks in (40, 110):
-                            cuts += 1
-                            connection._socket._response.connection.transport.abort()  # type: ignore[union-attr]  # noqa: SLF001
-                        if finished.done():
-                            break
-                        if total >= len(LONG) / 15 * 24_000:
-                            break
-                    ended = await finished
-                    assert (ended.reason, cuts) == ("finished", 2)
-                    assert ended.dropped == 0
-                    assert [said.text for said in await session.history() if isinstance(said, Said)] == ["go", LONG]
+        async with running(monkeypatch) as server, await client.connect(server.url, TOKEN) as connection:
+            session = connection.session()
+            events, output = session.events(), session.raw_output()
+            async with session:
+                await session.send_text("go")
+                blocks = 0
+                cuts = 0
+                finished = asyncio.create_task(until(events, tell.TurnEnd, who="assistant"))
+                total = 0
+                async for block in output:
+                    blocks += 1
+                    total += block.size
+                    if blocks in (40, 110):
+                        cuts += 1
+                        connection._socket._response.connection.transport.abort()  # type: ignore[union-attr]
+                    if finished.done():
+                        break
+                    if total >= len(LONG) / 15 * 24_000:
+                        break
+                ended = await finished
+                assert (ended.reason, cuts) == ("finished", 2)
+                assert ended.dropped == 0
+                assert [said.text for said in await session.history() if isinstance(said, Said)] == ["go", LONG]
 
     run(work())
 
@@ -189,14 +187,13 @@ def test_it_goes_on_by_itself_when_the_connection_is_cut(monkeypatch: pytest.Mon
 def test_when_the_server_has_forgotten_it_the_session_ends_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         allow()
-        async with running(monkeypatch, grace_seconds=0.2) as server:
+        async with running(monkeypatch, grace_seconds=0.2) as server:  # noqa: SIM117
             async with await client.connect(server.url, TOKEN) as connection:
                 session = connection.session()
                 events = session.events()
                 await session.start()
-                (seat,) = server.seats._taken  # noqa: SLF001
-                session._key["resume_token"] = "x" * 43  # noqa: SLF001
-                connection._socket._response.connection.transport.abort()  # type: ignore[union-attr]  # noqa: SLF001
+                session._key["resume_token"] = "x" * 43
+                connection._socket._response.connection.transport.abort()  # type: ignore[union-attr]
                 error = await until(events, tell.Error)
                 assert (error.code, error.fatal) == ("session-state", True)
                 assert await session.wait_ended() == "connection-lost"
@@ -219,15 +216,14 @@ def test_a_tool_of_the_client_runs_in_the_client(monkeypatch: pytest.MonkeyPatch
     async def work() -> None:
         allow()
         replies = [[ToolCall("t1", "lamp", {"room": "hall"})], "Done."]
-        async with running(monkeypatch, replies) as server:
-            async with await client.connect(server.url, TOKEN) as connection:
-                session = connection.session(tools=[lamp])
-                events = session.events()
-                async with session:
-                    await session.send_text("switch on the lamp")
-                    result = await until(events, tell.ToolResult)
-                    assert result.result == "the lamp in the hall is on"
-                    assert (await until(events, tell.TurnEnd, who="assistant")).reason == "finished"
+        async with running(monkeypatch, replies) as server, await client.connect(server.url, TOKEN) as connection:
+            session = connection.session(tools=[lamp])
+            events = session.events()
+            async with session:
+                await session.send_text("switch on the lamp")
+                result = await until(events, tell.ToolResult)
+                assert result.result == "the lamp in the hall is on"
+                assert (await until(events, tell.TurnEnd, who="assistant")).reason == "finished"
 
     run(work())
     assert done == ["hall"]
@@ -243,7 +239,7 @@ def test_errors_are_those_of_a_session_in_this_process(monkeypatch: pytest.Monke
                     ({"patience": "quik"}, LocaraError, "bad-message"),
                     ({"llm": {"model": "x", "path": "/etc"}}, ConfigError, "bad-config"),
                 ):
-                    session = connection.session(**options)  # type: ignore[arg-type]
+                    session = connection.session(**options)
                     with pytest.raises(kind) as told:
                         await session.start()
                     assert told.value.code == code
@@ -278,5 +274,3 @@ def test_a_server_that_stops_ends_the_session(monkeypatch: pytest.MonkeyPatch) -
             await connection.close()
 
     run(work())
-
-

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+
 from locara.audio import RATE, Samples
 from locara.client.frames import SPEAKER, Frame, unpacked
 from locara.consent.ledger import default_ledger
@@ -25,7 +26,7 @@ from locara.server.seats import Seats
 from locara.server.settings import Limits, Settings
 from locara.testing import ScriptedModel, ScriptedRecogniser, ScriptedVoice
 
-TOKEN = "a-token-of-the-tests-0123456789"
+TOKEN = "a-token-of-the-tests-0123456789"  # noqa: S105  it opens nothing
 PAGE = "dev.locara.page"
 MANIFEST = """
 [app]
@@ -193,7 +194,7 @@ class Raw:
 
     def reset(self) -> None:
         """Cuts the connection with a TCP reset, as a network does that is gone."""
-        transport = self.ws._response.connection.transport  # type: ignore[union-attr]  # noqa: SLF001
+        transport: Any = self.ws._response.connection.transport  # type: ignore[union-attr]
         raw: sockets.socket = transport.get_extra_info("socket")
         raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
@@ -204,6 +205,13 @@ def allow(*apps: str) -> None:
     for app in apps or (PAGE, "com.example.talk"):
         for capability in CAPABILITIES:
             default_ledger().decide("grant", app, capability, by="cli")
+
+
+async def soon(true: Callable[[], Any], seconds: float = 20.0) -> None:
+    """Waits for what nobody tells."""
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def run(work: Coroutine[Any, Any, Any], seconds: float = 60.0) -> Any:

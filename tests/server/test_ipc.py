@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
+
 from locara.audio import pcm16
 from locara.client.frames import MICROPHONE, packed, sounding
 from locara.engines.contracts import ToolCall
 from locara.server import ipc_wire as wire
 
-from .ipc_running import LONG, MANIFEST, TOKEN, allow, run, running
+from .ipc_running import LONG, MANIFEST, TOKEN, allow, run, running, soon
 
 START = "voice.session_start"
 
@@ -68,7 +68,7 @@ def test_states_are_told_when_they_change(monkeypatch: pytest.MonkeyPatch) -> No
             await line.ask(START)
 
             def states() -> list[tuple[str, str, bool]]:
-                return [tuple(one["state"].values()) for one in line.told if "state" in one]  # type: ignore[misc]
+                return [tuple(one["state"].values()) for one in line.told if "state" in one]
 
             await line.ask("session.send_text", text="go")
             await line.until(lambda: any(state[1] == "speaking" for state in states()))
@@ -113,7 +113,9 @@ def test_pushed_sound_is_taken_as_json_and_as_frames(monkeypatch: pytest.MonkeyP
         async with running(monkeypatch) as server, server.line() as line:
             await line.ask(START)
             tone = (0.3 * np.sin(np.arange(1600) / 8)).astype(np.float32)
-            pushed = await line.ask("voice.session_push", audio=base64.b64encode(pcm16(tone)).decode(), sample_rate=16000)
+            pushed = await line.ask(
+                "voice.session_push", audio=base64.b64encode(pcm16(tone)).decode(), sample_rate=16000
+            )
             assert pushed["accepted"] == 1600
             frame = packed(sounding(MICROPHONE, 0, tone))
             for _ in range(2):  # the second is the same piece of the stream
@@ -152,6 +154,14 @@ def test_tools_of_the_client_are_called_and_answered(monkeypatch: pytest.MonkeyP
     run(work())
 
 
+OWN_FILE = f'''
+[models."own"]
+task = "llm"
+engine = "llama"
+file = "m.gguf"
+sha256 = "{"0" * 64}"
+'''
+
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "no session": ("session.say", {"text": "hello"}, "session-state"),
     "a method that is none": ("voice.sesion_start", {}, "bad-message"),
@@ -165,11 +175,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a voice that is a file": (START, {"tts": {"model": "f5-tts", "voice": "/home/me/diary.wav"}}, "bad-config"),
     "a manifest that is none": (START, {"manifest": "x"}, "bad-manifest"),
     "Locara's own id": (START, {"manifest": MANIFEST.replace("com.example.talk", "dev.locara.cli")}, "bad-manifest"),
-    "a file of the app": (
-        START,
-        {"manifest": MANIFEST + '[models."own"]\ntask = "llm"\nengine = "llama"\nfile = "m.gguf"\nsha256 = "' + "0" * 64 + '"\n'},
-        "bad-manifest",
-    ),
+    "a file of the app": (START, {"manifest": MANIFEST + OWN_FILE}, "bad-manifest"),
     "a promise of the process": (START, {"manifest": "offline = true\n" + MANIFEST}, "bad-manifest"),
     "a model that is not declared": (START, {"manifest": MANIFEST, "llm": "qwen2.5-3b-instruct-q4"}, "model-not-declared"),
     "another speaker, not declared": (START, {"manifest": MANIFEST, "other_speaker": True}, "bad-manifest"),
@@ -216,7 +222,14 @@ def test_every_method_of_the_wire_is_answered(monkeypatch: pytest.MonkeyPatch) -
             models = (await line.ask("models.list"))["models"]
             assert {"id", "task", "status", "installed"} <= set(models[0])
             assert any(one["installed"] for one in models)
-            tested = {START, "voice.session_push", "voice.session_stop", "session.resume", "session.change", "tool.result"}
+            tested = {
+                START,
+                "voice.session_push",
+                "voice.session_stop",
+                "session.resume",
+                "session.change",
+                "tool.result",
+            }
             assert set(wire.METHODS) == set(asked) | tested | {"consent.answer"}
 
     run(work())
@@ -269,12 +282,20 @@ def test_a_client_that_says_goodbye_frees_its_seat(monkeypatch: pytest.MonkeyPat
                 assert server.seats.taken == 1
             async with server.line() as line:
                 await line.ask("ping")
-                for _ in range(100):
-                    if not server.seats.taken:
-                        break
-                    await line.ask("ping")
-                    await asyncio.sleep(0.02)
-                assert server.seats.taken == 0
+                await soon(lambda: not server.seats.taken)
+
+    run(work())
+
+
+def test_a_server_that_stops_says_so_and_leaves_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        allow()
+        async with running(monkeypatch, drain_seconds=0.3) as server, server.line() as line:
+            await line.ask(START)
+            await server.server.drain()
+            await line.until(lambda: line.ws.closed)
+            assert line.ws.close_code == 1012
+            await soon(lambda: not server.seats.taken)
 
     run(work())
 
@@ -298,7 +319,9 @@ def test_who_sends_no_message_of_the_protocol_is_told_each_time_and_then_closed(
     run(work())
 
 
-def test_a_subprotocol_that_is_not_ours_is_refused_before_anything_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+def test_a_subprotocol_that_is_not_ours_is_refused_before_anything_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
     async def work() -> None:
         async with running(monkeypatch) as server, aiohttp.ClientSession() as http:
             with pytest.raises(aiohttp.WSServerHandshakeError) as told:

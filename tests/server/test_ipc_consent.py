@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
 from locara.client.frames import MICROPHONE, packed, sounding
 from locara.consent.ledger import default_ledger
 
-from .ipc_running import MANIFEST, PAGE, Raw, Running, allow, run, running
+from .ipc_running import MANIFEST, PAGE, Raw, Running, allow, run, running, soon
 
 START = "voice.session_start"
 APP = "com.example.talk"
@@ -31,6 +33,10 @@ def page(server: Running) -> Raw:
 
 def questions(line: Raw) -> list[dict[str, Any]]:
     return [one["consent"] for one in line.told if "consent" in one]
+
+
+def withdrawn(line: Raw, count: int) -> bool:
+    return sum("withdrawn" in one for one in line.told) == count
 
 
 async def asked(line: Raw, count: int = 1) -> dict[str, Any]:
@@ -136,7 +142,7 @@ def test_a_question_is_withdrawn_when_its_app_goes_and_no_thread_waits_for_it(mo
                 async with server.line() as app:
                     await app.ws.send_str(json.dumps({"id": 9, "method": START, "params": {"manifest": MANIFEST}}))
                     await asked(there, count)
-                await there.until(lambda n=count: sum("withdrawn" in one for one in there.told) == n)
+                await there.until(partial(withdrawn, there, count))
             assert server.questions.open == 0
             assert server.seats.taken == 0
 
@@ -195,7 +201,7 @@ def test_what_is_taken_back_ends_the_session_at_once_and_its_client_is_told(monk
             await line.ask(START, manifest=MANIFEST)
             await line.ask("session.send_text", text="go")
             await line.until(lambda: len(line.sound) > 20)
-            (seat,) = server.seats._taken  # noqa: SLF001
+            (seat,) = server.seats._taken
             heard = seat.session.raw_input()
             tone = (0.3 * np.sin(np.arange(16_000) / 8)).astype(np.float32)
             await line.ws.send_bytes(packed(sounding(MICROPHONE, 0, tone)))
@@ -215,9 +221,7 @@ def test_what_is_taken_back_ends_the_session_at_once_and_its_client_is_told(monk
             assert time.monotonic() - began < 10
             assert any(one.get("playback") == "flush" for one in line.told)
             assert (await line.ask("session.say", text="still here"))["error"]["code"] == "session-state"
-            async with asyncio.timeout(10):
-                while server.seats.taken:
-                    await asyncio.sleep(0.02)
+            await soon(lambda: not server.seats.taken)
             assert (await line.ask(START, manifest=MANIFEST))["error"]["code"] == "capability-denied"
 
     run(work())

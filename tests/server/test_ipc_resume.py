@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
 from locara.audio import Samples, from_pcm16, pcm16
 from locara.client.frames import Frame
 
-from .ipc_running import LONG, Raw, Running, allow, run, running
+from .ipc_running import LONG, Raw, Running, allow, run, running, soon
 
 START = "voice.session_start"
 
@@ -23,7 +25,7 @@ def own_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def rendered(server: Running, into: list[Samples]) -> None:
     """Everything that the session renders, from the beginning of its stream."""
-    (seat,) = server.seats._taken  # noqa: SLF001
+    (seat,) = server.seats._taken
     missing = seat.speaker.pulled
     into.append(np.zeros(missing, dtype=np.float32))
     async for block in seat.session.raw_output():
@@ -42,12 +44,14 @@ def last_event(line: Raw) -> int:
     return max((one["seq"] for one in line.told if "seq" in one), default=0)
 
 
+def more_than(line: Raw, count: int) -> bool:
+    return len(line.sound) > count
+
+
 async def standing(server: Running) -> None:
     """Until the server has noticed that nobody is there."""
-    (seat,) = server.seats._taken  # noqa: SLF001
-    async with asyncio.timeout(10):
-        while not seat.speaker.stands:
-            await asyncio.sleep(0.01)
+    (seat,) = server.seats._taken
+    await soon(lambda: seat.speaker.stands)
 
 
 def test_a_reply_goes_on_from_the_exact_sample_after_two_resets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +79,7 @@ def test_a_reply_goes_on_from_the_exact_sample_after_two_resets(monkeypatch: pyt
                     assert resumed["missed"] == 0
                     assert resumed["output_at"] == end(frames), "the very next sample"
                     if count < 1000:
-                        await line.until(lambda: len(line.sound) > count)
+                        await line.until(partial(more_than, line, count))
                         line.reset()
                         await standing(server)
                     else:
@@ -142,7 +146,9 @@ def test_what_is_wrong_with_a_resume_is_said(monkeypatch: pytest.MonkeyPatch) ->
                 line.reset()
                 await standing(server)
                 wrong = {**pass_, "resume_token": "x" * 43}
-                assert (await other.ask("session.resume", **wrong, after=0, received=0))["error"]["code"] == "session-state"
+                assert (await other.ask("session.resume", **wrong, after=0, received=0))["error"][
+                    "code"
+                ] == "session-state"
                 ahead = await other.ask("session.resume", **pass_, after=0, received=10**9)
                 assert ahead["error"]["code"] == "bad-message"
                 assert "seq" in await other.ask("session.resume", **pass_, after=0, received=0)
@@ -151,9 +157,7 @@ def test_what_is_wrong_with_a_resume_is_said(monkeypatch: pytest.MonkeyPatch) ->
                 other.reset()
                 await standing(server)
             async with server.line() as late:
-                async with asyncio.timeout(10):
-                    while server.seats.taken:
-                        await asyncio.sleep(0.05)
+                await soon(lambda: not server.seats.taken)
                 gone = await late.ask("session.resume", **pass_, after=0, received=0)
                 assert gone["error"]["code"] == "session-state"
                 assert "grace" in gone["error"]["hint"]
@@ -208,14 +212,10 @@ def test_a_reader_that_never_reads_is_closed_and_its_conversation_waits(monkeypa
             async with server.line() as line:
                 await line.ask(START, audio_chunks=True, output_rate=48000)
                 line.reading.cancel()
-                line.ws._response.connection.transport.pause_reading()  # type: ignore[union-attr]  # noqa: SLF001
+                line.ws._response.connection.transport.pause_reading()  # type: ignore[union-attr]
                 for number in range(200):
-                    await line.ws.send_str(
-                        f'{{"id": {1000 + number}, "method": "models.list", "params": {{}}}}'
-                    )
-                async with asyncio.timeout(20):
-                    while server.seats.taken > 1:
-                        await asyncio.sleep(0.05)
+                    await line.ws.send_str(f'{{"id": {1000 + number}, "method": "models.list", "params": {{}}}}')
+                await soon(lambda: server.seats.taken == 1)
             await good.ask("session.send_text", text="still served?")
             await good.event("final-transcript")
 

@@ -204,6 +204,11 @@ class Desk:
             # Whoever speaks for an app cannot be the one who answers for the person: not before, and not after.
             self._is_page = False
             self._runtime.questions.leaves(self._client)
+        if p.language is not None:
+            raise ConfigError(
+                f"language={p.language!r}: this server does not choose engines by language yet",
+                hint='name them: stt={"model": ..., "language": "de"}',
+            )
         _patience(p.patience)  # what is wrong with it is told before anything is loaded
         app = ipc_app.app_of(p.manifest, offline=self._runtime.settings.offline)
         if p.other_speaker and "device.speaker.select" not in app.capabilities:

@@ -69,7 +69,9 @@ class SessionStart:
     attention: Attention = field("open, push-to-talk, or wake-word with its options", default="open", most=32)
     idle: float | None = field("seconds of silence until `user-idle`", default=None, least=0.0, most=86_400.0)
     idle_prompt: str | None = field("said then, once", default=None, most=1_000)
-    language: str | None = field("a code such as de, for what is chosen", default=None, most=35)
+    language: str | None = field(
+        "a code such as de; refused by a server that cannot choose by it", default=None, most=35
+    )
     system: str | None = field("the system's text for the model", default=None, most=100_000)
     tools: tuple[ToolSpec, ...] = field("functions of the client", default=(), most=64)
     input_rate: Rate = field("hertz of the microphone's frames", default=16000)

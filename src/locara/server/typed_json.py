@@ -266,26 +266,29 @@ def _example(kind: Any) -> str:
 # --- the schema of the same types -------------------------------------------------------------------------------------
 
 
-def schema(kind: type) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a dataclass."""
+def schema(kind: type, *, closed: bool = True) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a dataclass. ``closed``: it has no other members; else a newer version may have more."""
     properties: dict[str, Any] = {}
     required: list[str] = []
     for name, (one, hint) in _fields(kind).items():
-        properties[name] = _schema_of(hint, one.metadata)
+        properties[name] = schema_of(hint, one.metadata)
         if one.metadata.get("about"):
             properties[name]["description"] = one.metadata["about"]
         if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
             required.append(name)
-    out: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    out: dict[str, Any] = {"type": "object", "properties": properties}
+    if closed:
+        out["additionalProperties"] = False
     if required:
         out["required"] = required
     return out
 
 
-def _schema_of(hint: Any, narrow: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR0911  one for each kind of type
+def schema_of(hint: Any, narrow: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR0911  one for each kind of type
+    """The schema of one type, with what narrows it: see `field`."""
     choices = _choices(hint)
     if len(choices) > 1:
-        return {"anyOf": [_schema_of(one, narrow) for one in choices]}
+        return {"anyOf": [schema_of(one, narrow) for one in choices]}
     choice = choices[0]
     least, most = narrow.get("least"), narrow.get("most")
     if choice is Any:
@@ -304,12 +307,12 @@ def _schema_of(hint: Any, narrow: Mapping[str, Any]) -> dict[str, Any]:  # noqa:
         return {"type": "boolean"}
     if typing.get_origin(choice) is tuple:
         bounds = {"minItems": least, "maxItems": ITEMS if most is None else most}
-        return {"type": "array", "items": _schema_of(typing.get_args(choice)[0], {}), **_present(bounds)}
+        return {"type": "array", "items": schema_of(typing.get_args(choice)[0], {}), **_present(bounds)}
     if dataclasses.is_dataclass(choice) and isinstance(choice, type):
         return schema(choice)
     arguments = typing.get_args(choice)
     values = arguments[1] if len(arguments) == 2 else Any  # Mapping[str, X], dict[str, X]
-    return {"type": "object"} if values is Any else {"type": "object", "additionalProperties": _schema_of(values, {})}
+    return {"type": "object"} if values is Any else {"type": "object", "additionalProperties": schema_of(values, {})}
 
 
 def _whole(narrow: Mapping[str, Any]) -> str | None:
