@@ -178,6 +178,8 @@ def test_a_port_in_use_is_said_before_anything_is_loaded(tmp_path: Path) -> None
         (["--host", "192.168.1.2"], "unencrypted"),
         (["--host", "192.168.1.2", "--allow-network", "--offline"], "exclude each other"),
         (["--port", "70000"], "no port"),
+        (["--wyoming-port", "-1"], "--wyoming-port"),
+        (["--wyoming-port", "0", "--wyoming-host", "0.0.0.0"], "no password"),  # noqa: S104
         (["--sessions", "0"], "--sessions"),
         (["--model", "kokoro-82"], "kokoro-82m"),
         (["--model", "silero-vad"], "cannot be chosen|no such model|no stage"),

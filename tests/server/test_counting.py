@@ -13,7 +13,7 @@ import pytest
 from locara.errors import ConfigError
 from locara.server import trace_export, tracing
 from locara.server.counting import METRICS, MOST_SERIES, Counters
-from locara.server.observing import observer
+from locara.server.observing import observe
 from locara.server.stalls import STALL_SECONDS, Stalls
 from locara.testing import Conversation, Line, play
 from locara.voice.events import BargeIn, Event, FinalTranscript, Latency, TurnEnd
@@ -106,7 +106,8 @@ def test_a_whole_conversation_is_counted_from_its_events() -> None:
             yield event
 
     counters = Counters()
-    asyncio.run(observer(counters)(told()))
+    asyncio.run(observe(told(), counters, door="ipc", session="1"))
+    assert counters.value("locara_sessions_total", door="ipc") == 1
     assert counters.value("locara_turns_total", reason="complete") == 1
     assert lines(counters)["locara_turn_latency_seconds_count"] == 1
 
@@ -117,7 +118,7 @@ def spans_of(*events: Event) -> list[Any]:
     memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter").InMemorySpanExporter()
     provider = sdk.TracerProvider()
     provider.add_span_processor(export.SimpleSpanProcessor(memory))
-    spans = tracing.TurnSpans(provider.get_tracer("test"), session=1)
+    spans = tracing.TurnSpans(provider.get_tracer("test"), door="ipc", session="1")
     for event in events:
         spans.event(event, now_ns=10_000_000_000)
     provider.shutdown()
@@ -151,4 +152,5 @@ def test_spans_go_where_the_usual_variable_says_and_nowhere_without() -> None:
 
 
 def test_without_the_package_nothing_happens() -> None:
-    tracing.TurnSpans(None, session=1).event(TurnEnd(who="user", reason="complete", latency=LATENCY, speech_end=1.0))
+    event = TurnEnd(who="user", reason="complete", latency=LATENCY, speech_end=1.0)
+    tracing.TurnSpans(None, door="ipc", session="1").event(event)

@@ -287,7 +287,7 @@ def test_a_mistake_in_a_door_is_an_answer_and_a_line_without_its_words(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(Echo):
-        async def read(self, _: object) -> aiohttp.web.Response:  # type: ignore[override]
+        async def read(self, _: object) -> aiohttp.web.Response:
             raise ValueError("what the user said")
 
     async def go() -> None:

@@ -49,6 +49,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--system", metavar="TEXT", help="what the language model is told about itself")
     add("--sessions", metavar="N", type=int, default=8, help="conversations at once: 8")
     add("--drain", metavar="SECONDS", type=float, default=10.0, help="how long they may go on after Ctrl-C: 10")
+    add("--wyoming-port", metavar="N", type=int, help="also Wyoming services for Home Assistant there, usually 10300")
+    add("--wyoming-host", metavar="ADDRESS", default="127.0.0.1", help="where they listen; needs --allow-network too")
     add("--offline", action="store_true", help="promise that no connection is opened but to this machine")
     add("--json", action="store_true", help="one line of JSON when it is ready, and one at the end")
 
@@ -75,13 +77,35 @@ def run(options: argparse.Namespace) -> int:
 def _settings(options: argparse.Namespace, secret: str) -> Settings:
     """The server that the command line asks for. Raises ``ConfigError``."""
     from locara.errors import ConfigError
-    from locara.server.listening import is_loopback
     from locara.server.settings import Limits, Settings
 
-    if not 0 <= options.port <= 65535:
-        raise ConfigError(f"--port {options.port} is no port", hint="1 to 65535, or 0 for a free one")
+    for name in ("port", "wyoming_port"):
+        if not 0 <= (getattr(options, name) or 0) <= 65535:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{option} {getattr(options, name)} is no port", hint="1 to 65535, or 0 for a free one")
     if options.sessions < 1 or not 0 <= options.drain <= 3600:
         raise ConfigError("--sessions is 1 or more, and --drain 0 to 3600 seconds", hint="leave them out: 8 and 10")
+    _refuse_network(options)
+    limits = Limits(sessions=options.sessions, drain_seconds=options.drain)
+    return Settings(
+        token=secret,
+        host=options.host,
+        port=options.port,
+        origins=tuple(options.origin),
+        hosts=tuple(options.allow_host),
+        stages=_stages(options),
+        limits=limits,
+        offline=options.offline,
+        wyoming_port=options.wyoming_port,
+        wyoming_host=options.wyoming_host,
+    )
+
+
+def _refuse_network(options: argparse.Namespace) -> None:
+    """What other machines could reach has to be meant. Raises ``ConfigError``."""
+    from locara.errors import ConfigError
+    from locara.server.listening import is_loopback
+
     if not is_loopback(options.host):
         if options.offline:
             raise ConfigError(f"--offline and --host {options.host} exclude each other", hint="leave one of them out")
@@ -95,17 +119,11 @@ def _settings(options: argparse.Namespace, secret: str) -> Settings:
                 f"--host {options.host} needs the names by which others reach this machine",
                 hint="--allow-host mybox.lan; other names are refused, because any page could make one point here",
             )
-    limits = Limits(sessions=options.sessions, drain_seconds=options.drain)
-    return Settings(
-        token=secret,
-        host=options.host,
-        port=options.port,
-        origins=tuple(options.origin),
-        hosts=tuple(options.allow_host),
-        stages=_stages(options),
-        limits=limits,
-        offline=options.offline,
-    )
+    if options.wyoming_port is not None and not (is_loopback(options.wyoming_host) or options.allow_network):
+        raise ConfigError(
+            f"--wyoming-host {options.wyoming_host} lets everyone on the network use these models: Wyoming has no password",
+            hint="add --allow-network if you mean it",
+        )
 
 
 def _stages(options: argparse.Namespace) -> Mapping[str, Any]:
@@ -137,7 +155,6 @@ def _stages(options: argparse.Namespace) -> Mapping[str, Any]:
 async def _serve(options: argparse.Namespace, settings: Settings) -> int:
     from locara.server import listening, token
     from locara.server.counting import Counters
-    from locara.server.observing import observer
     from locara.server.questions import Questions
     from locara.server.seats import Seats
     from locara.server.serving import Stopping, serving
@@ -145,7 +162,7 @@ async def _serve(options: argparse.Namespace, settings: Settings) -> int:
     stopping, counters = Stopping(), Counters()
     with stopping.on_signals():
         sock = listening.bound(settings.host, settings.port)  # a port that is taken is said before anything is loaded
-        seats = Seats(settings, watch=observer(counters))
+        seats = Seats(settings)
         try:
             loaded = await _unless_stopped(seats.warm(), stopping)
             if loaded is None:

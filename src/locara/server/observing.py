@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator
 
 from locara.server import tracing
 from locara.server.counting import Counters
 from locara.voice.events import Event
 
 
-def observer(counters: Counters) -> Callable[[AsyncIterator[Event]], Coroutine[Any, Any, None]]:
-    """For `Seats`: counts and traces what every session tells, and keeps none of its words."""
-    numbers = itertools.count(1)
-    tracer = tracing.tracer()
-
-    async def observe(events: AsyncIterator[Event]) -> None:
-        spans = tracing.TurnSpans(tracer, session=next(numbers))
-        async for event in events:
-            counters.event(event)
-            spans.event(event)
-
-    return observe
+async def observe(events: AsyncIterator[Event], counters: Counters, *, door: str, session: str) -> None:
+    """Follows ``session.events()`` to their end. To be run as a task beside the door's own; what is told there is counted
+    and traced, and none of its words are kept. ``session``: an id, not a token."""
+    counters.add("locara_sessions_total", door=door)
+    spans = tracing.TurnSpans(tracing.tracer(), door=door, session=session)
+    async for event in events:
+        counters.event(event)
+        spans.event(event)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -24,7 +24,6 @@ from locara.server.settings import Settings
 from locara.voice import building
 from locara.voice.conversation import Session
 from locara.voice.declaring import Declared
-from locara.voice.events import Event
 from locara.voice.lending import Lent
 
 _REMEMBERED = 16  # sessions whose length tells how long the next free seat may take
@@ -34,10 +33,6 @@ _MOST_WAIT = 300.0
 
 PER_SESSION = frozenset({"system", "history", "audio_input"})
 """Options of a stage that are the session's, not the engine's: they make no other copy of it."""
-
-
-Watch = Callable[[AsyncIterator[Event]], Coroutine[Any, Any, None]]
-"""Follows the events of a session from its start, for whoever runs the server: see `observing`."""
 
 
 class Busy(LocaraError):
@@ -86,14 +81,15 @@ class Seat:
         self.speaker = speaker
         self._loans = loans
         self._seats = seats
-        self._left = False
+        self._leaving: asyncio.Task[None] | None = None
         self.began = asyncio.get_running_loop().time()
 
     async def leave(self) -> None:
-        """Stops the session, gives its engines back and frees the seat. May be called twice; is not cancelled half way."""
-        if not self._left:
-            self._left = True
-            await asyncio.shield(asyncio.create_task(self._leave(), name="locara-leave-seat"))
+        """Stops the session, gives its engines back and frees the seat. Whoever calls it second waits for that, too; it is
+        not cancelled half way."""
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave(), name="locara-leave-seat")
+        await asyncio.shield(self._leaving)
 
     async def _leave(self) -> None:
         try:
@@ -105,10 +101,8 @@ class Seat:
 class Seats:
     """``settings.limits.sessions`` of them."""
 
-    def __init__(self, settings: Settings, pool: Pool | None = None, *, watch: Watch | None = None) -> None:
+    def __init__(self, settings: Settings, pool: Pool | None = None) -> None:
         self.settings = settings
-        self._watch = watch
-        self._watching: set[asyncio.Task[None]] = set()
         self.pool = pool or Pool()
         self._taken: set[Seat] = set()
         self._coming = 0
@@ -171,10 +165,6 @@ class Seats:
             manifest=wish.app,
             offline=self.settings.offline,
         ).granted_by(access)
-        if self._watch is not None:  # ends with the session's events
-            watching = asyncio.create_task(self._watch(session.events()), name="locara-watch-session")
-            self._watching.add(watching)
-            watching.add_done_callback(self._watching.discard)
         await session.start()
         seat = Seat(session, microphone, speaker, loans, self)
         self._taken.add(seat)

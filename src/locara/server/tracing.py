@@ -28,11 +28,11 @@ def tracer() -> Any:
 
 
 class TurnSpans:
-    """The spans of one session, the ``session``-th of its server. ``event`` is given every event as it happens."""
+    """The spans of one session. ``event`` is given every event as it happens."""
 
-    def __init__(self, tracer: Any, *, session: int) -> None:
+    def __init__(self, tracer: Any, *, door: str, session: str) -> None:
         self._tracer = tracer
-        self._facts = {"locara.session": session}
+        self._facts = {"locara.door": door, "locara.session": session}
 
     def event(self, event: Event, now_ns: int | None = None) -> None:
         """Takes note of it; ``now_ns``: the time of day, in nanoseconds since 1970."""
