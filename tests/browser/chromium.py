@@ -11,8 +11,11 @@ import contextlib
 import itertools
 import json
 import os
+import random
 import shutil
+import struct
 import tempfile
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -172,7 +175,8 @@ class Tab:
 async def browser(
     *, microphone: Path | None = None, allow: bool = True, flags: tuple[str, ...] = ()
 ) -> AsyncIterator[Tab]:
-    """A fresh browser with one tab. ``microphone``: a 16-bit WAV that is heard once, then silence; ``allow``: the person
+    """A fresh browser with one tab. ``microphone``: a 16-bit WAV that is heard once, then silence; none: two
+    minutes in a quiet room; ``allow``: the person
     allows it."""
     # Its profile is full of files that it may still write while it ends.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -181,7 +185,7 @@ async def browser(
             "--remote-debugging-port=0", "--no-first-run", "--disable-background-networking", "--disable-extensions",
             "--disable-component-update", "--disable-dev-shm-usage", "--mute-audio", "--use-fake-device-for-media-stream",
             *(["--use-fake-ui-for-media-stream"] if allow else []),
-            *([f"--use-file-for-fake-audio-capture={microphone}%noloop"] if microphone else []),
+            f"--use-file-for-fake-audio-capture={microphone or _quiet(Path(folder))}%noloop",
             *flags, "about:blank",
         ]  # fmt: skip
         process = await asyncio.create_subprocess_exec(
@@ -220,6 +224,17 @@ async def _tab(port: int) -> AsyncIterator[Tab]:
                     await tab.call("Browser.close")
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
+
+
+def _quiet(folder: Path) -> Path:
+    """A room in which nobody speaks: without a file the browser hears a beep every second, and a silent file is taken for
+    a dead microphone."""
+    file = folder / "quiet.wav"
+    noise = random.Random(1)
+    with wave.open(str(file), "wb") as out:
+        out.setparams((1, 2, 16_000, 0, "NONE", ""))
+        out.writeframes(struct.pack("<16000h", *(noise.randint(-8, 8) for _ in range(16_000))) * 120)
+    return file
 
 
 async def _port(file: Path) -> int:

@@ -72,6 +72,26 @@ def test_an_app_talks_through_the_sdk() -> None:
             told = await script(
                 tab,
                 """
+                const events = session.events();
+                const blocks = session.rawInput();
+                await session.setInput((await session.inputs()).at(-1).id);
+                for (let n = 0; n < 5; n++) await blocks.next();
+                // As where a microphone is pulled out.
+                session._microphone._stream.getAudioTracks()[0].dispatchEvent(new Event("ended"));
+                const told = [];
+                for await (const event of events) {
+                  if (event.type === "device-changed") told.push(event.change);
+                  if (told.length === 2) break;
+                }
+                for (let n = 0; n < 5; n++) await blocks.next();
+                const wrong = await session.setInput("no-such-device").catch(text);
+                return { told, wrong, status: session.status.microphone };
+                """,
+            )
+            assert told == {"told": ["lost", "replaced"], "wrong": [True, "no-microphone", True], "status": "open"}
+            told = await script(
+                tab,
+                """
                 const ended = (who) => seen[0].filter((one) => one.type === "turn-end" && one.who === who).length;
                 const until = async (what) => { while (!what()) await new Promise((r) => setTimeout(r, 20)); };
                 await session.sendText("what is two plus three");

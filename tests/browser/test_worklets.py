@@ -15,7 +15,7 @@ STAGE = """
   globalThis.AudioWorkletProcessor = class {
     constructor() { this.posted = []; this.port = { postMessage: (one) => this.posted.push(one) }; }
   };
-  const made = {};
+  const made = (globalThis.made ??= {}); // a module runs once in a page
   globalThis.registerProcessor = (name, processor) => { made[name] = processor; };
   globalThis.sampleRate = 24000;
   await import("/sdk/playback.worklet.js");
