@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from .chromium import browser
-from .served import allow, messages, needs_browser, served
+from .served import acknowledged, allow, messages, needs_browser, served
 from .test_conversation import begin, typed
 
 pytestmark = needs_browser
@@ -45,6 +45,16 @@ def test_settings_are_applied_at_once_and_kept() -> None:
             await tab.until("document.querySelector('#settings').open")
             assert await tab.run(f"{form}.output.disabled") is False
             assert await tab.run(f"{form}.output.options.length") > 1
+            other = await tab.run(f"{form}.output.options[1].value")
+            await tab.run(
+                f"{form}.output.selectedIndex = 1; document.querySelector('#settings button[value=apply]').click()"
+            )
+            assert await tab.run("JSON.parse(localStorage.getItem('locara.settings')).output") == other
+            await typed(tab, "what is two plus three")  # on the other speaker
+            await tab.until("document.body.dataset.state === 'speaking'")
+            await tab.until("document.body.dataset.state === 'hold-to-talk'")
+            assert await tab.run("document.querySelectorAll('.notice.alarm').length") == 0
+            assert max(acknowledged(tab)) > 0
             assert tab.console == []
 
     asyncio.run(go())

@@ -15,8 +15,9 @@
 export function listenToKeys(actions, active) {
   let held = false;
   document.addEventListener("keydown", (event) => {
-    if (!active() || event.ctrlKey || event.metaKey || event.altKey || busy(event.target)) return;
-    if (event.key === "Escape") return actions.interrupt();
+    if (!active() || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.key === "Escape") return actions.interrupt(); // also while something is being typed
+    if (typing(event.target)) return;
     if (event.key === "m" || event.key === "M") return event.repeat ? undefined : actions.mute();
     if (event.key === "/") {
       event.preventDefault();
@@ -41,8 +42,8 @@ export function listenToKeys(actions, active) {
 }
 
 /** @param {EventTarget | null} target */
-function busy(target) {
-  return target instanceof Element && target.closest("input, textarea, select, dialog[open]") !== null;
+function typing(target) {
+  return target instanceof Element && target.closest("input, textarea, select") !== null;
 }
 
 /** @param {EventTarget | null} target */

@@ -254,11 +254,12 @@ function askToken(why) {
   dialog.showModal();
 }
 
-part("enter").addEventListener("close", () => {
+// Not "close", which comes later: whoever is quick starts in between, without the token.
+part("enter").addEventListener("submit", () => {
   const field = /** @type {HTMLInputElement} */ (part("enter-token"));
   const given = field.value.trim();
   field.value = "";
-  if (!given || /** @type {HTMLDialogElement} */ (part("enter")).returnValue !== "token") return;
+  if (!given) return;
   token = given;
   keepToken(given);
   part("start").focus();

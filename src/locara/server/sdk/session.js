@@ -16,8 +16,6 @@ import { startParams } from "./wishes.js";
 const LOADING = 300;
 /** Seconds that a person may take to answer the browser's question about the microphone before we go on without. */
 const ASKED = 30;
-/** Seconds: what is said at length is answered when it is said. */
-const SAYING = 900;
 /** Seconds between reports of what was played; and without anything else to say, between signs of life. */
 const REPORT = 0.1;
 const ALIVE = 20;
@@ -214,9 +212,9 @@ export class Session extends EventTarget {
     await this._link.request("session.send_text", { text });
   }
 
-  /** Says `text` as it is. @param {string} text */
+  /** Says `text` as it is, as soon as the floor is free. That it was said is told by a `turn-end`. @param {string} text */
   async say(text) {
-    await this._link.request("session.say", { text }, SAYING);
+    await this._link.request("session.say", { text });
   }
 
   /** Stops what the assistant is saying or about to say. */
