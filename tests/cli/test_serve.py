@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -28,6 +29,7 @@ from .talking import Running, running
 
 pytestmark = pytest.mark.timeout(90)
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-of-the-tests-0123456789"  # noqa: S105  opens nothing but a test
 
 
@@ -190,8 +192,6 @@ def test_a_port_in_use_is_said_before_anything_is_loaded(tmp_path: Path) -> None
 def test_what_cannot_work_is_said_with_the_next_step(arguments: list[str], told: str) -> None:
     with pytest.raises(ConfigError) as error:
         serve._settings(options(*arguments), TOKEN)
-    import re
-
     assert re.search(told, error.value.explain())
     assert error.value.hint
 
@@ -223,3 +223,10 @@ def test_only_a_signal_or_the_end_of_loading_ends_the_wait_for_it() -> None:
         assert await serve._unless_stopped(asyncio.sleep(60, "loaded"), stopping) is None
 
     asyncio.run(go())
+
+
+def test_every_option_is_documented() -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    serve.arguments(parser)
+    told = set(re.findall(r"`(--[a-z-]+)", (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")))
+    assert {option for action in parser._actions for option in action.option_strings} <= told

@@ -10,11 +10,11 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestServer
 
 from locara.audio import RATE, Samples, pcm16, silence
 from locara.engines.contracts import EngineInfo, TimedWord, Transcript
@@ -40,10 +40,11 @@ class Telling:
         self.fault = fault
         self.good = good
         self.pause = pause
-        self.opened = self.closed = 0
+        self.loaded = self.opened = self.closed = 0
         self.begins, self.ends = asyncio.Event(), asyncio.Event()
 
-    async def load(self) -> None: ...
+    async def load(self) -> None:
+        self.loaded += 1
 
     async def close(self) -> None: ...
 
@@ -91,7 +92,7 @@ def app(stages: Mapping[str, Any], limits: Limits | None = None) -> web.Applicat
     ) -> web.StreamResponse:
         given = request.headers.get("Authorization", "")
         if not hmac.compare_digest(given, f"Bearer {TOKEN}"):
-            return refuse(of_status(401, "the token is missing or wrong"))
+            return refuse(replace(of_status(401, "the token is missing or wrong"), code="invalid_api_key"))
         return await handler(request)
 
     made = web.Application(middlewares=[token])
@@ -112,13 +113,16 @@ def app(stages: Mapping[str, Any], limits: Limits | None = None) -> web.Applicat
 async def serving(limits: Limits | None = None, **stages: Any) -> AsyncIterator[ClientSession]:
     """A client of a server with these stages; what is left out is told or scripted."""
     given = {"stt": Telling(), "tts": ScriptedVoice(first_chunk=0.01, speed=1000.0), "vad": EnergyDetector(), **stages}
-    server = TestServer(app(given, limits))
-    await server.start_server(auto_decompress=False)
+    # As it is served: aiohttp's own test server also cancels handlers whose client has gone, which nobody else does.
+    runner = web.AppRunner(app(given, limits), auto_decompress=False)
+    await runner.setup()
     try:
-        async with ClientSession(server.make_url("/"), headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with ClientSession(url, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
             yield client
     finally:
-        await server.close()
+        await runner.cleanup()
 
 
 def tones(*lengths: float, rate: int = RATE, gap: float = 1.2) -> Samples:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from tests.server.running import TOKEN, Echo, get, request, running, say, upgrade
 
-from locara.server import connections
+from locara.server import connections, guarding
 from locara.server.settings import Limits
 
 QUICK = Limits(head_seconds=0.6, body_seconds=60.0, connections=300, connections_per_peer=300)
@@ -61,6 +61,12 @@ async def closed(reader: asyncio.StreamReader, within: float) -> float:
             while await reader.read(4096):
                 pass
     return loop.time() - began
+
+
+async def until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not so():  # noqa: ASYNC110  what is looked at has no event
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("attack", [idle, dripping, slow_body])
@@ -135,6 +141,38 @@ def test_a_connection_that_asked_for_nothing_makes_way_and_one_that_works_does_n
             for _, writer in silent:
                 writer.close()
             for writer in busy:
+                writer.close()
+
+    asyncio.run(go())
+
+
+def test_who_is_slowed_for_a_wrong_token_or_sends_slowly_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarding, "SLOW_SECONDS", 60.0)
+    monkeypatch.setattr(guarding, "WRONG_TOKENS", 1)
+    limits = Limits(connections=8, connections_per_peer=4)
+
+    async def go() -> None:
+        async with running(monkeypatch, limits=limits) as server:
+            port = server.port
+            assert (await say(port, get("/echo", port, token=None))).status == 401
+            refused = [await idle(port) for _ in range(2)]
+            for _, writer in refused:
+                writer.write(get("/echo", port, token=None).encode())
+            sending = [await idle(port) for _ in range(2)]
+            for number, (_, writer) in enumerate(sending):
+                head = request("POST", "/v1/echo", port, "Content-Type: application/json", "Content-Length: 99999")
+                writer.write(head.encode() + b" " * (10 + 50_000 * number))
+            await until(
+                lambda: sorted(one.standing for one in server.connections.open) == ["body"] * 2 + ["refused"] * 2
+            )
+            for gone in (refused[0], refused[1], sending[0]):  # the slowest first
+                reader, writer = await idle(port)
+                writer.write(upgrade("/echo-socket", port, token=TOKEN).encode())
+                assert b"101" in await reader.readuntil(b"\r\n\r\n")
+                await closed(gone[0], 10)
+                refused.append((reader, writer))
+            assert not sending[1][0].at_eof()
+            for _, writer in (*refused, *sending):
                 writer.close()
 
     asyncio.run(go())

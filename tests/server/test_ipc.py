@@ -170,6 +170,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a wrong word": (START, {"patience": "quik"}, "bad-message"),
     "pauses out of order": (START, {"patience": {"even": 1.0, "least": 2.0, "last": 3.0}}, "bad-config"),
     "a path": (START, {"llm": {"model": "x", "path": "/etc/passwd"}}, "bad-config"),
+    "a path that looks harmless": (START, {"llm": {"model": "x", "path": "models"}}, "bad-config"),
     "a program": (START, {"tts": {"model": "piper", "program": "/bin/sh"}}, "bad-config"),
     "a path for a name": (START, {"llm": "../../x.gguf"}, "bad-config"),
     "a voice that is a file": (START, {"tts": {"model": "f5-tts", "voice": "/home/me/diary.wav"}}, "bad-config"),

@@ -69,7 +69,7 @@ def test_a_full_line_is_429_with_retry_after_and_empties_again() -> None:
                 return response.status, response.headers.get("Retry-After")
 
         async with serving(stt=stt) as client:
-            most = rest.Jobs()._most
+            most = Jobs()._most
             hanging = [asyncio.create_task(ask(client)) for _ in range(most)]
             await stt.begins.wait()
             await asyncio.sleep(0.3)  # the others have come, too

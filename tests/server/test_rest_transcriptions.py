@@ -203,7 +203,7 @@ def test_a_client_that_leaves_takes_its_work_with_it() -> None:
         stt = Telling(fault="hangs")
         async with serving(stt=stt) as client:
             waiting = asyncio.create_task(asked(client, TWO))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(6):  # the engine's own deadline is 10 s
                 await stt.begins.wait()
                 waiting.cancel()
                 await stt.ends.wait()
@@ -213,6 +213,19 @@ def test_a_client_that_leaves_takes_its_work_with_it() -> None:
     closed, after = asyncio.run(go())
     assert closed == 1
     assert after == 200
+
+
+def test_an_engine_stays_loaded_after_a_recording_that_is_none_and_not_after_it_failed() -> None:
+    async def go() -> list[int]:
+        stt, loads = Telling(), []
+        async with serving(stt=stt) as client:
+            for data, fault in ((TWO, ""), (wav(tones()[:500]), ""), (TWO, "raises"), (TWO, "")):
+                stt.fault = fault
+                await asked(client, data)
+                loads.append(stt.loaded)
+        return loads
+
+    assert asyncio.run(go()) == [1, 1, 1, 2]
 
 
 def test_fields_that_change_nothing_are_named_in_a_header() -> None:

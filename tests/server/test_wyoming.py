@@ -23,7 +23,7 @@ from locara.server.settings import Settings
 from locara.server.wyoming_wire import Event, encoded
 from locara.testing import EnergyDetector, ScriptedVoice
 
-FORM = {"rate": 16_000, "width": 2, "channels": 1}
+FORM: dict[str, Any] = {"rate": 16_000, "width": 2, "channels": 1}
 SOUND = pcm16(tones(0.8, 0.8))
 
 
@@ -124,7 +124,7 @@ def test_sound_without_a_beginning_and_in_another_form_is_understood() -> None:
     async def go(client: Client) -> str:
         sound = tones(1.0, rate=48_000)
         stereo = (sound.repeat(2) * 2147483647 * 0.9).astype("<i4").tobytes()
-        form = {"rate": 48_000, "width": 4, "channels": 2}
+        form: dict[str, Any] = {"rate": 48_000, "width": 4, "channels": 2}
         for at in range(0, len(stereo), 65536):
             await client.say("audio-chunk", stereo[at : at + 65536], **form)
         await client.say("audio-stop")

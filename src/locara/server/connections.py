@@ -11,7 +11,7 @@ here once it is open: its door pings.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import Literal, cast
 
 from aiohttp import web
@@ -32,13 +32,15 @@ _READER_SECONDS = 30.0
 _STATUS = {408: "Request Timeout", 503: "Service Unavailable"}
 
 Phase = Literal["head", "busy", "kept"]
+Standing = Literal["head", "busy", "kept", "body", "refused"]
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Connections:
-    """All connections of one server. ``serve`` makes the protocol of each."""
+    """All connections of one server. ``waiting``: requests, by ``id``, that only wait to be refused."""
 
-    def __init__(self, limits: Limits, counters: Counters) -> None:
+    def __init__(self, limits: Limits, counters: Counters, waiting: Container[int] = ()) -> None:
+        self.waiting = waiting
         self.limits = limits
         self.counters = counters
         self._open: dict[Watched, None] = {}
@@ -46,6 +48,11 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def open(self) -> tuple[Watched, ...]:
+        """In the order in which they came."""
+        return tuple(self._open)
 
     def around(self, server: web.Server) -> Callable[[], asyncio.Protocol]:
         """The factory for ``loop.create_server``. ``server`` tells us from now on when a request begins and ends."""
@@ -79,14 +86,21 @@ class Connections:
         return True
 
     def _make_way(self, among: list[Watched]) -> bool:
-        """Closes the oldest of those that asked for nothing, then of those that are only kept open."""
-        for phase in ("head", "kept"):
+        """Closes one that does nothing for anybody: the oldest that was refused, asked for nothing yet, or is only kept
+        open; else the one whose body comes slowest."""
+        for standing in ("refused", "head", "kept"):
             for one in among:  # in the order in which they came
-                if one.phase == phase:
-                    one.cut("made-way")
-                    self.left(one)
+                if one.standing == standing:
+                    self._end(one)
                     return True
-        return False
+        sending = [one for one in among if one.standing == "body"]
+        if sending:
+            self._end(min(sending, key=lambda one: one.pace))
+        return bool(sending)
+
+    def _end(self, one: Watched) -> None:
+        one.cut("made-way")
+        self.left(one)
 
     def left(self, one: Watched) -> None:
         """It is closed."""
@@ -114,8 +128,24 @@ class Watched(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._reader: asyncio.TimerHandle | None = None
         self._received = 0
+        self._body = 0
         self._began = 0.0
         self._admitted = False
+
+    @property
+    def standing(self) -> Standing:
+        """What it is doing, for who has to make way first."""
+        request = self._request
+        if request is None:
+            return self.phase
+        if id(request) in self._connections.waiting:
+            return "refused"
+        return "busy" if request.content.is_eof() else "body"
+
+    @property
+    def pace(self) -> float:
+        """Bytes a second of the body that is coming."""
+        return self._body / max(1e-3, self._loop.time() - self._began)
 
     # --- what asyncio tells -------------------------------------------------------------------------------------------
 
@@ -136,6 +166,7 @@ class Watched(asyncio.Protocol):
         if not self._admitted:
             return
         self._received += len(data)
+        self._body += len(data)
         self._connections.counters.add("locara_received_bytes_total", len(data))
         if self.phase == "kept":  # the first bytes of another head
             self.phase = "head"
@@ -173,7 +204,7 @@ class Watched(asyncio.Protocol):
         """A whole head is here, and its request is being answered."""
         self.phase = "busy"
         self._request = request
-        self._began, self._received = self._loop.time(), 0
+        self._began, self._received, self._body = self._loop.time(), 0, 0
         self._stop(self._deadline)
         self._deadline = None
         if not request.content.is_eof():

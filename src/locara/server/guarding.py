@@ -59,6 +59,8 @@ class Slowing:
 
     def __init__(self) -> None:
         self._peers: dict[str, Bucket] = {}
+        self.waiting: set[int] = set()
+        """Requests (by ``id``) that only wait to be told no: their connections make way for others."""
 
     def delay(self, peer: str, now: float) -> float:
         """Seconds to wait before this peer is told that its token is wrong."""
@@ -121,12 +123,13 @@ async def guarded(
         response = answer(_of_aiohttp(error))
         if allowed := error.headers.get(hdrs.ALLOW):
             response.headers[hdrs.ALLOW] = allowed
-    except ConnectionError:
-        raise  # the client is gone; aiohttp knows what to do
-    except Exception as error:  # a door's mistake: the client learns that, and nothing of what was said
+    except Exception as error:
+        if request.transport is None or request.transport.is_closing():  # the client has gone; nobody reads an answer
+            return web.Response(status=400)
+        # A door's mistake: the client learns that, and nobody what was said in it.
         _log.error("a request failed: %s", where(type(error), error.__traceback__))
         if request.writer.output_size > 0:  # half an answer is out: only closing tells that it is not whole
-            raise ConnectionResetError from None
+            request.transport.abort()
         response = answer(_of_failure(error))
     if response.status == 401:  # a launch code that was no good: guessing it is as slow as guessing a token
         await _slow(request)
@@ -165,8 +168,13 @@ async def _refuse(request: web.Request, refusal: Refusal) -> web.Response:
 
 
 async def _slow(request: web.Request) -> None:
-    if wait := request.app[REFUSALS].delay(request.remote or "", asyncio.get_running_loop().time()):
-        await asyncio.sleep(wait)
+    slowing = request.app[REFUSALS]
+    if wait := slowing.delay(request.remote or "", asyncio.get_running_loop().time()):
+        slowing.waiting.add(id(request))
+        try:
+            await asyncio.sleep(wait)
+        finally:
+            slowing.waiting.discard(id(request))
 
 
 def _while_draining(facts: Facts) -> Refusal | None:

@@ -21,6 +21,7 @@ from locara.gate.mouth import FADE_SECONDS
 from locara.server import ipc_wire as wire
 from locara.server.resuming import EventsKept, Pass, SoundKept
 from locara.server.settings import Limits
+from locara.server.tracing import TurnSpans, tracer
 from locara.voice import events as tell
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class ServedSession:
         """Why it ended; empty while it runs."""
         self._limits = limits
         self._counters = counters
+        self._spans = TurnSpans(tracer(), door="ipc", session=self.key.session)
         self._gone = gone
         self._events = EventsKept()
         self._sound = SoundKept(wanted.output_rate)
@@ -218,6 +220,7 @@ class ServedSession:
             if isinstance(event, tell.SessionStart):
                 continue  # told already, whether or not it was emitted before there was anybody to hear it
             self._counters.event(event)
+            self._spans.event(event)
             if isinstance(event, tell.AudioChunk) and event.turn is not None:
                 self._turn = event.turn
             if isinstance(event, tell.BargeIn) or (

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 QUIET = (
     *("aiohttp", "aiohttp.access", "aiohttp.client", "aiohttp.internal", "aiohttp.server", "aiohttp.web"),
     *("aiohttp.websocket", "websockets", "websockets.client", "websockets.server", "asyncio", "httpx", "httpcore"),
@@ -55,6 +57,27 @@ class _Private(logging.Filter):
         for pattern in _SECRETS:
             text = pattern.sub(rf"\1{_BLOT}", text)
         return text
+
+
+class _OnlyOurFaults(logging.Filter):
+    """On the logger that aiohttp is given: a request that is no HTTP is the client's fault, and fills no log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind, _, trace = record.exc_info or (None, None, None)
+        if kind is not None:
+            if issubclass(kind, HttpProcessingError):
+                return False
+            record.msg, record.args = f"a request failed: {where(kind, trace)}", ()
+            record.exc_info = record.exc_text = None
+        return True
+
+
+def http_logger() -> logging.Logger:
+    """For ``web.AppRunner(logger=...)``."""
+    logger = logging.getLogger("locara.server.http")
+    if not logger.filters:
+        logger.addFilter(_OnlyOurFaults())
+    return logger
 
 
 def where(kind: type[BaseException], trace: TracebackType | None) -> str:

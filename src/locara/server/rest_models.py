@@ -15,7 +15,14 @@ from locara.catalog import fitting, index
 from locara.catalog.row import Row, RowKind
 from locara.engines import registry
 from locara.server.rest_errors import Refused, wrong
-from locara.server.rest_names import OPENAI_MODELS, RestKind, means_default, options_of_language, with_options
+from locara.server.rest_names import (
+    OPENAI_MODELS,
+    RestKind,
+    means_default,
+    options_of_language,
+    options_of_words,
+    with_options,
+)
 from locara.voice.building import DEFAULTS
 
 LISTED: tuple[RowKind, ...] = ("stt", "tts", "llm", "omni")
@@ -63,23 +70,25 @@ class Models:
                 return told
         raise not_found(name, row)
 
-    def choose(self, kind: RestKind, name: str, language: str = "", voice: str = "") -> Chosen:
+    def choose(self, kind: RestKind, name: str, language: str = "", voice: str = "", *, words: bool = False) -> Chosen:
         """What runs for ``name``. Raises ``Refused``, and what the catalog says of a model that cannot run."""
         own = self._own(kind)
         row = index.find(name)
         if means_default(kind, name) or (own.name == name if row is None else row is own.row):
             if own.given is None and own.row is not None and language and not fitting.speaks(own.row, language):
                 own = self._of_language(kind, language)
-            return self._with_options(own, language, voice)
+            return self._with_options(own, language, voice, words=words)
         if row is None and name not in registry.models(kind):
             raise not_found(name, None)  # an address or a path is no name here
         if row is not None and row.kind != kind:
             raise wrong(f"{row.id} is no model for this: it is of the kind {row.kind}", "model")
         known = row.id if row is not None else name
-        return self._with_options(_Own(known, known, row, known), language, voice)
+        return self._with_options(_Own(known, known, row, known), language, voice, words=words)
 
-    def _with_options(self, own: _Own, language: str, voice: str) -> Chosen:
+    def _with_options(self, own: _Own, language: str, voice: str, *, words: bool) -> Chosen:
         options = options_of_language(own.row, language) | ({"voice": voice} if voice else {})
+        if words:
+            options |= options_of_words(own.row)
         # Unchanged where it can be: what is named in the same way is the same loaded copy.
         return Chosen(with_options(own.resolved, options) if options else own.given, own.row)
 

@@ -64,6 +64,15 @@ def options_of_language(row: Row | None, language: str) -> dict[str, Any]:
     return {"language": language}
 
 
+WORD_TIMES = {"faster-whisper": {"word_times": True}}
+"""Engine -> the option without which it gives no times of words: they cost it another pass."""
+
+
+def options_of_words(row: Row | None) -> dict[str, Any]:
+    """What an engine is told so that words come with their times."""
+    return dict(WORD_TIMES.get(row.engine, {})) if row is not None else {}
+
+
 def language_of(row: Row | None, asked: str) -> str:
     """The language of a transcript as far as it is known: what was asked for, else the only one that the model knows."""
     if asked:

@@ -6,6 +6,9 @@ What may live here: bytes of sound. What is spoken is `locara.speech`'s affair.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+
+import numpy as np
 
 from locara.audio import Samples, pcm16, silence
 from locara.gate.limiter import Limiter
@@ -21,6 +24,17 @@ WAV_HEADER = struct.pack(
 )
 
 
+AT_ONCE_SECONDS = 0.5
+"""Worked at without letting others have the event loop: the limiter takes 8 ms for it. Some voices give a whole sentence."""
+
+
+def cut(samples: Samples) -> Iterator[Samples]:
+    """``samples`` at `RATE` in parts of at most that length."""
+    step = round(AT_ONCE_SECONDS * RATE)
+    for at in range(0, samples.size, step):
+        yield samples[at : at + step]
+
+
 class Leaving:
     """One text's speech at `RATE`, no louder than the gate lets anything leave. What comes is held back by 15 ms: the
     limiter looks ahead."""
@@ -33,8 +47,6 @@ class Leaving:
 
     def push(self, samples: Samples) -> bytes:
         """The next bytes, little-endian 16-bit mono; may be none yet."""
-        import numpy as np
-
         known = np.concatenate((self._waiting, samples)) if self._waiting.size else samples
         ready = max(0, known.size - self._limiter.look)
         self._waiting = known[ready:]

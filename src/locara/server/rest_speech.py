@@ -23,7 +23,7 @@ from locara.server.rest_engines import lent
 from locara.server.rest_errors import refusal_of, wrong
 from locara.server.rest_form import body
 from locara.server.rest_names import OPENAI_VOICES
-from locara.server.rest_sound import RATE, WAV_HEADER, Leaving
+from locara.server.rest_sound import RATE, WAV_HEADER, Leaving, cut
 from locara.server.rest_streaming import begin, cut_off, send
 from locara.server.rest_wanted import SpeechWanted, speech_wanted
 from locara.speech import Speaker
@@ -58,8 +58,10 @@ async def _sound(speaker: Speaker, wanted: SpeechWanted) -> AsyncGenerator[bytes
 
     async with aclosing(speaker.stream(wanted.text, sample_rate=RATE)) as pieces:
         async for piece in pieces:
-            if data := left(piece.samples):
-                yield data
+            for part in cut(piece.samples):
+                if data := left(part):
+                    yield data
+                await asyncio.sleep(0)
     if data := leaving.push(tempo.finish()) + leaving.finish():
         yield data
     if not leaving.samples:

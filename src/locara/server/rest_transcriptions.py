@@ -62,7 +62,7 @@ async def transcribe(desk: Desk, request: web.Request) -> web.StreamResponse:
 
 async def _answered(desk: Desk, request: web.Request, given: Form, wanted: TextWanted) -> web.StreamResponse:
     assert given.file is not None
-    chosen = await asyncio.to_thread(desk.models.choose, "stt", wanted.model, wanted.language)
+    chosen = await asyncio.to_thread(desk.models.choose, "stt", wanted.model, wanted.language, words=wanted.words)
     async with desk.jobs.turn(), decoding(given.file) as (pieces, rate), _transcriber(desk, chosen, wanted) as one:
         given.file = None  # decoded from a copy, or by another process: the upload is not kept any longer
         recording = Recording(pieces, rate)

@@ -22,7 +22,8 @@ from locara.server.codes import Codes
 from locara.server.connections import Connections
 from locara.server.counting import Counters
 from locara.server.guard import guard
-from locara.server.guarding import DRAINING
+from locara.server.guarding import DRAINING, REFUSALS
+from locara.server.private_logging import http_logger
 from locara.server.runtime import Runtime
 from locara.server.settings import Settings
 from locara.server.stalls import Stalls
@@ -46,11 +47,12 @@ class Server:
         self.port = port
         self.app = doors.make(runtime, codes)
         self.stalls = Stalls(runtime.counters)
-        self.connections = Connections(runtime.settings.limits, runtime.counters)
+        self.connections = Connections(runtime.settings.limits, runtime.counters, self.app[REFUSALS].waiting)
         self._listening: asyncio.Server | None = None
         self._wyoming: wyoming.Wyoming | None = None
         self._runner = web.AppRunner(
             self.app,
+            logger=http_logger(),
             access_log=None,  # its lines have addresses with their query
             auto_decompress=False,  # the guard takes no compressed bodies
             keepalive_timeout=3600.0,  # `connections` has the deadline

@@ -19,7 +19,7 @@ from locara.server import wyoming_wire as wire
 from locara.server.rest_desk import Desk
 from locara.server.rest_engines import lent
 from locara.server.rest_errors import refusal_of
-from locara.server.rest_sound import RATE, Leaving
+from locara.server.rest_sound import RATE, Leaving, cut
 from locara.server.wyoming_info import info
 from locara.server.wyoming_wire import Event, Form
 from locara.speech import Speaker
@@ -207,7 +207,9 @@ class Connection:
             one = Speaker(cast(Voice, engine), Deadlines())
             async with aclosing(text), aclosing(one.stream(text, sample_rate=RATE)) as pieces:
                 async for piece in pieces:
-                    await self._sound_out(leaving.push(piece.samples), form)
+                    for part in cut(piece.samples):
+                        await self._sound_out(leaving.push(part), form)
+                        await asyncio.sleep(0)
             await self._sound_out(leaving.finish(), form)
         await self._send(Event("audio-stop", {"timestamp": round(leaving.samples * 1000 / RATE)}))
         if streamed:
