@@ -121,7 +121,7 @@ class Connection:
             raise SessionError("this connection has a conversation", hint="stop it first, or connect once more")
         self._listener = listener
 
-    async def open(self) -> None:
+    async def dial(self) -> None:
         """Connects, and waits for the server's hello. Raises ``LocaraError``."""
         await self._hang_up()
         if self.closed:
@@ -262,7 +262,7 @@ async def connect(url: str, token: str) -> Connection:
     ``LocaraError`` with the server's reason."""
     connection = Connection(url, token)
     try:
-        await connection.open()
+        await connection.dial()
     except BaseException:
         await connection.close()
         raise

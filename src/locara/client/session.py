@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -347,7 +348,7 @@ class Session:
         else:
             result = await tooling.run(tool, wanted.get("arguments", {}), Deadlines().tool)
         if self._connection.up:
-            self._connection.ask("tool.result", {"call": wanted["call"], "result": tooling_json(result)})
+            self._connection.ask("tool.result", {"call": wanted["call"], "result": _as_json(result)})
 
     async def _go_on(self) -> None:
         """Connects again and goes on from the sample and the event that came last, or ends."""
@@ -358,7 +359,7 @@ class Session:
             await asyncio.sleep(_AGAIN[min(attempt, len(_AGAIN) - 1)])
             attempt += 1
             try:
-                await self._connection.open()
+                await self._connection.dial()
                 where = {"after": self._seq, "received": self._received}
                 resumed = await self._connection.request("session.resume", {**self._key, **where})
             except ConnectionLost as lost:
@@ -377,10 +378,8 @@ class Session:
         self._end("connection-lost")
 
 
-def tooling_json(result: Any) -> Any:
+def _as_json(result: Any) -> Any:
     """A tool's result as JSON values."""
-    import json
-
     return json.loads(json.dumps(result, default=str))
 
 

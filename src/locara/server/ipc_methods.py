@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from locara.client.frames import Frame
@@ -331,7 +330,7 @@ def _patience(given: str | wire.Pauses) -> Any:
 def _said(entry: Any) -> dict[str, Any]:
     """An entry of the history as JSON."""
     if isinstance(entry, Said):
-        return asdict(entry)
+        return {name: getattr(entry, name) for name in ("turn", "role", "text", "interrupted", "unheard")}
     call = entry.call
     result = json.loads(json.dumps(entry.result, default=str))
     return {
