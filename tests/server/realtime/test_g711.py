@@ -29,9 +29,9 @@ A_TABLE = [(3968, 0xAA), (2048, 0xA5), (1024, 0xB5), (512, 0x85), (256, 0x95), (
 
 def test_code_words_of_the_itu_tables() -> None:
     for value, word in MU_TABLE:
-        assert g711.encode(np.array([value * 4 / 32768], np.float32), "pcmu")[0] == word
+        assert g711.encode(np.array([(value * 4 + 2) / 32768], np.float32), "pcmu")[0] == word
     for value, word in A_TABLE:
-        assert g711.encode(np.array([value * 8 / 32768], np.float32), "pcma")[0] == word
+        assert g711.encode(np.array([(value * 8 + 4) / 32768], np.float32), "pcma")[0] == word
 
 
 def test_silence_and_full_scale() -> None:
