@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from locara.audio import Samples
 from locara.engines.contracts import Engine, Message, Sound, ToolCall
 from locara.errors import EngineFailed, LocaraError, StageError
-from locara.voice.moves import Failed, Happened
+from locara.voice.moves import Failed, Happened, Wish
 
 Post = Callable[[Happened], Awaitable[None]]
 """Puts news into the session's inbox; waits while it is full."""
@@ -90,8 +90,18 @@ class Brain(Protocol):
         """This turn is over."""
         ...
 
-    def prepare(self, reply: int, turn: int, history: Sequence[Message], text: str, *, verbatim: bool) -> None:
-        """Make a reply to ``text`` (or say it, ``verbatim``); ``history`` comes before it."""
+    def prepare(
+        self,
+        reply: int,
+        turn: int,
+        history: Sequence[Message],
+        text: str,
+        *,
+        verbatim: bool,
+        wish: Wish | None = None,
+    ) -> None:
+        """Make a reply to ``text`` (or say it, ``verbatim``); ``history`` comes before it. With a ``wish`` there is no
+        ``text``: the history itself, or the wish's own messages, are answered."""
         ...
 
     def commit(self, reply: int) -> None:
@@ -136,6 +146,15 @@ class Exchanges(Protocol):
     def exchange(self, new: Mapping[str, Engine], system: str | None = None) -> tuple[asyncio.Task[Any], ...]:
         """From now on these engines (loaded) in the place of those of their stages; ``system`` replaces what the model is
         told of itself. Only while no turn and no reply is open. Returns the tasks that still end with the old ones."""
+        ...
+
+
+@runtime_checkable
+class Adjusts(Protocol):
+    """A brain whose way of making replies can be changed while it runs."""
+
+    def adjust(self, wish: Wish) -> None:
+        """From the next reply on: the fields that are not None."""
         ...
 
 

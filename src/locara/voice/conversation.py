@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy.typing as npt
 
 from locara.audio import RATE, Samples, seconds
 from locara.devices.pushed import PushedSource
+from locara.engines.contracts import Message, Tool
 from locara.errors import SessionError
 from locara.gate.opening import needed, open_sink, open_source
 from locara.voice import events as tell
-from locara.voice import loading, moves
+from locara.voice import loading, moves, steering
 from locara.voice.changing import Changing
+from locara.voice.endings import Patience
 from locara.voice.history import Said, Used
 from locara.voice.loop import INBOX, Loop, Parts
 
@@ -217,8 +219,12 @@ class Session:
 
     def say(self, text: str) -> Handle:
         """Says ``text`` as it is, as soon as the floor is free. ``await`` the result to know when it was said or cut."""
+        self._post(moves.Say(text, self._said + 1))
+        return self._waited()
+
+    def _waited(self) -> Handle:
+        """For whoever waits until what was just asked for was said."""
         self._said += 1
-        self._post(moves.Say(text, self._said))
         said = self._loop.waiting[self._said] = asyncio.get_running_loop().create_future()
         return Handle(lambda: asyncio.shield(said))
 
@@ -242,6 +248,69 @@ class Session:
         named: dict[Any, Any] = {"stt": stt, "llm": llm, "tts": tts}
         await self._changing.change({kind: stage for kind, stage in named.items() if stage is not None})
         return self.plan
+
+    # --- for whoever leads the conversation turn by turn --------------------------------------------------------------
+
+    def configure(
+        self,
+        *,
+        patience: str | Patience | None = None,
+        attention: Literal["open", "push-to-talk"] | None = None,
+        answers: Literal["auto", "asked"] | None = None,
+        interruptible: bool | None = None,
+        tail: float | None = None,
+        system: str | None = None,
+        tools: Sequence[Callable[..., Any] | Tool] | None = None,
+        speaks: bool | None = None,
+    ) -> Handle:
+        """Other settings from the next turn or reply on; what is left out stays.
+
+        ``patience``: a name as in ``voice.session``, or seconds of your own. ``answers="asked"``: a turn ends, and nobody
+        answers it before ``respond()``. ``interruptible=False``: a voice does not stop a reply; its turn is answered
+        afterwards. ``tail``: seconds that are still heard after the push-to-talk key is up (0.3). ``system``, ``tools``: of
+        the language model. ``speaks=False``: replies are text only (``llm-token``). Raises ``ConfigError``.
+        """
+        wish = steering.wish(self._parts.brain, system=system, tools=tools, speaks=speaks)
+        named = {"patience": patience, "attention": attention, "answers": answers}
+        self._post(steering.ruled(**named, interruptible=interruptible, tail=tail, wish=wish))  # type: ignore[arg-type]
+        return Handle()
+
+    def respond(
+        self,
+        *,
+        system: str | None = None,
+        tools: Sequence[Callable[..., Any] | Tool] | None = None,
+        speaks: bool | None = None,
+        messages: Sequence[Message] | None = None,
+        record: bool = True,
+    ) -> Handle:
+        """A reply to the conversation as it is, as soon as the floor is free. ``await`` the result to know when it was said
+        or cut. For this reply alone: ``system``, ``tools`` and ``speaks`` as in ``configure``; ``messages`` instead of the
+        history; ``record=False``: it does not go into it."""
+        wish = steering.wish(
+            self._parts.brain, system=system, tools=tools, speaks=speaks, messages=messages, record=record
+        )
+        self._post(moves.Respond(wish or moves.Wish(), self._said + 1))
+        return self._waited()
+
+    def remember(self, role: Literal["user", "assistant", "system"], text: str, *, key: str = "") -> Handle:
+        """Into the history, without a reply. ``key``: by which ``forget`` finds it again."""
+        steering.remember(self._loop, role, text, key)
+        return Handle()
+
+    def forget(self, *, turn: int = -1, role: str = "", key: str = "") -> bool:
+        """Takes one entry out of the history: by its ``key``, or the last of ``role`` in ``turn``. False: there is none."""
+        return steering.forget(self._loop, turn, role, key)
+
+    def truncate(self, turn: int, seconds: float) -> str:
+        """Of the assistant's reply in ``turn``, which has ended, only the first ``seconds`` were heard: corrects the history
+        and returns the words that were. Never makes it more than what left the gate."""
+        return steering.truncate(self._loop, turn, seconds)
+
+    def disregard(self) -> Handle:
+        """What the user has been saying is no turn: what is open of it is dismissed."""
+        self._post(moves.Disregard())
+        return Handle()
 
     def mute(self) -> Handle:
         """From now on the microphone gives zeros, before anything else sees it."""

@@ -34,13 +34,14 @@ LEAST_CHARACTERS = 1_000
 @dataclass(frozen=True, slots=True)
 class Said:
     """One side's words in one turn. ``interrupted``: the assistant was cut off there; ``unheard`` never left the
-    speaker."""
+    speaker. ``key``: of what the app put there itself (``turn`` is then -1)."""
 
     turn: int
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "system"]
     text: str
     interrupted: bool = False
     unheard: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

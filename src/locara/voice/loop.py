@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -31,13 +31,14 @@ from locara.gate.reference import Reference
 from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
 from locara.voice import loading, moves, turns
-from locara.voice.brain import Brain, Deadlines, Exchanges, KeepsSound, failure
+from locara.voice.brain import Adjusts, Brain, Deadlines, Exchanges, KeepsSound, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
 from locara.voice.following import Following
 from locara.voice.forbidding import Forbidding
 from locara.voice.history import HISTORY_CHARACTERS, Said, Used, as_messages
 from locara.voice.judging import Judging
+from locara.voice.ledger import ClauseSpan
 from locara.voice.state import SOUNDING, Rules, State, at_rest
 
 _log = logging.getLogger("locara")
@@ -62,6 +63,9 @@ INBOX = 512
 
 DEAF_TAIL_SECONDS = 0.25
 """Half duplex: the room's answer to our last word."""
+
+SCRIPTS = 64
+"""Replies of which it is kept where their words lie: a client tells what it heard of the last one, or the one before."""
 
 REST_SECONDS = 0.8
 """A recording has ended when nobody has anything to say for so long after its end."""
@@ -120,6 +124,8 @@ class Loop:
         self.raw_output: Broadcast[Samples] = Broadcast(BLOCKS_WAITING)
         self.history: list[Said | Used] = []
         self.counters = Counters()
+        self.scripts: OrderedDict[int, tuple[str, tuple[ClauseSpan, ...]]] = OrderedDict()
+        """Turn -> the whole text of the reply in it, and where in its sound the words lie: of the latest replies."""
         self.waiting: dict[int, asyncio.Future[None]] = {}
         """Number of a saying -> who waits for it to be said."""
         self.ended = asyncio.Event()
@@ -343,9 +349,9 @@ class Loop:
         self.state, effects = turns.receive(self.state, happened)
         for effect in effects:
             self._do(effect)
-        if self.waiting and isinstance(happened, moves.Say | moves.Interrupt):
+        if self.waiting and isinstance(happened, moves.Say | moves.Respond | moves.Interrupt):
             # Sayings that the machine has seen and does not know any more were refused, empty, or interrupted.
-            if isinstance(happened, moves.Say):
+            if not isinstance(happened, moves.Interrupt):
                 self._newest_saying = max(self._newest_saying, happened.number)
             known = {saying.number for saying in self.state.sayings} | {self._being_said[1]}
             self._release_waiting({one for one in self.waiting if one <= self._newest_saying} - known)
@@ -445,11 +451,14 @@ class Loop:
     def _do_with_reply(self, effect: moves.Effect) -> None:
         brain = self._brain
         match effect:
-            case moves.Prepare(reply=reply, turn=turn, text=text, verbatim=verbatim, saying=saying):
+            case moves.Prepare(reply=reply, turn=turn, text=text, verbatim=verbatim, saying=saying, wish=wish):
                 self.counters.prepared += not verbatim
-                if verbatim:
+                if verbatim or wish is not None:
                     self._being_said = (turn, saying)
-                brain.prepare(reply, turn, self._conversation(), text, verbatim=verbatim)
+                brain.prepare(reply, turn, self._conversation(), text, verbatim=verbatim, wish=wish)
+            case moves.Adjust(wish=wish):
+                assert isinstance(brain, Adjusts)
+                brain.adjust(wish)
             case moves.Discard(reply=reply, wasted=wasted):
                 self.counters.wasted += wasted
                 brain.discard(reply)
@@ -464,6 +473,10 @@ class Loop:
         else:
             role: Any = effect.role
             self.history.append(Said(effect.turn, role, effect.text, effect.cut, effect.unheard))
+            if effect.script:
+                self.scripts[effect.turn] = (effect.whole, effect.script)
+                while len(self.scripts) > SCRIPTS:
+                    self.scripts.popitem(last=False)
 
     def emit(self, event: tell.Event) -> None:
         """Counts an event and tells it to every consumer."""

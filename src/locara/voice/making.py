@@ -49,7 +49,8 @@ class Engines:
 
 
 class Making:
-    """The making of reply ``reply``. ``text`` is what is said verbatim, or None to ask the model with ``messages``."""
+    """The making of reply ``reply``. ``text`` is what is said verbatim, or None to ask the model with ``messages``.
+    ``speaks`` False: its text only."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Making:
         *,
         messages: Sequence[Message] = (),
         text: str | None = None,
+        speaks: bool = True,
     ) -> None:
         self.reply = reply
         self._engines = engines
@@ -67,6 +69,7 @@ class Making:
         self._rate = output_rate
         self._messages = list(messages)
         self._text = text
+        self._speaks = speaks
         self._clauses: asyncio.Queue[str | None] = asyncio.Queue(_CLAUSES_WAITING)
         self._results: dict[str, asyncio.Future[Any]] = {}
         self._opening: Opening | None = Opening(engines.tts.rate)
@@ -77,6 +80,11 @@ class Making:
         self._room.set()
         self._trouble: tuple[BaseException, str] | None = None
         self.task = asyncio.create_task(self._run(), name=f"reply-{reply}")
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """What the model may call in this reply."""
+        return self._engines.tools
 
     def played(self, seconds: float) -> None:
         """So much of it was played."""
@@ -109,7 +117,7 @@ class Making:
             error_, stage = self._trouble
             await self._post(failure(error_, stage, reply=self.reply))
         else:
-            await self._post(Finished(self.reply))
+            await self._post(Finished(self.reply, silent=not self._speaks))
 
     # --- thinking -----------------------------------------------------------------------------------------------------
 
@@ -187,6 +195,8 @@ class Making:
         unspoken = 0
         while (clause := await self._clauses.get()) is not None:
             end = start + len(clause)
+            if not self._speaks:
+                continue  # its text was told, and that is all
             spoken = speakable.push(clause)
             if spoken.text.strip():
                 await self._post(ClauseReady(self.reply))

@@ -8,11 +8,15 @@ samples at the output's rate, from the first sample of the reply.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from locara.audio import Samples
-from locara.engines.contracts import ToolCall
+from locara.engines.contracts import Message, Tool, ToolCall
 from locara.voice.events import Event
+
+if TYPE_CHECKING:  # both import this file
+    from locara.voice.endings import Patience
+    from locara.voice.ledger import ClauseSpan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +38,18 @@ class Chunk:
     text: str = ""
     shares: tuple[tuple[float, int], ...] = ()
     expected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a reply is to be made, where it differs from the session's way. None: it does not. ``messages`` instead of the
+    conversation so far; ``speaks`` False: as text only; ``record`` False: it is not remembered."""
+
+    system: str | None = None
+    tools: tuple[Tool, ...] | None = None
+    speaks: bool | None = None
+    messages: tuple[Message, ...] | None = None
+    record: bool = True
 
 
 # --- what can happen --------------------------------------------------------------------------------------------------
@@ -116,9 +132,10 @@ class ToolRan:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The reply is complete: no more text, no more sound."""
+    """The reply is complete: no more text, no more sound. ``silent``: it was to be text only."""
 
     reply: int
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +174,31 @@ class Say:
 
     text: str
     number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """The app wants a reply to the conversation as it is. ``number``: as of `Say`."""
+
+    wish: Wish = Wish()
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """Other rules from now on; None: as before. The names are those of `Rules`. ``wish``: how replies are made then."""
+
+    patience: Patience | None = None
+    open_mic: bool | None = None
+    answers: bool | None = None
+    interruptible: bool | None = None
+    tail_seconds: float | None = None
+    wish: Wish | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disregard:
+    """What was said since the last turn is no turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +244,7 @@ class Stop:
 
 Happened = (
     Heard | Understood | Judged | Told | ClauseReady | Sounded | Wanted | ToolRan | Finished | Failed | Played | Typed | Say
-    | Interrupt | Muted | Unmuted | Woken | Pressed | Released | Stop
+    | Respond | Ruled | Disregard | Interrupt | Muted | Unmuted | Woken | Pressed | Released | Stop
 )  # fmt: skip
 
 
@@ -251,13 +293,22 @@ class Forget:
 @dataclass(frozen=True, slots=True)
 class Prepare:
     """Make a reply to ``text``; nothing of it is heard and no tool with side effects runs before ``Commit``.
-    ``verbatim``: ``text`` itself is what to say, and ``saying`` is the number it was asked with."""
+    ``verbatim``: ``text`` itself is what to say, and ``saying`` is the number it was asked with. ``wish``: the app asked for
+    it, and there is no turn of the user that it answers."""
 
     reply: int
     turn: int
     text: str
     verbatim: bool = False
     saying: int = 0
+    wish: Wish | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adjust:
+    """Replies are made this way from now on."""
+
+    wish: Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,13 +373,16 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Into the history: what the user said, or what of the reply was heard. ``cut``: the reply was interrupted there."""
+    """Into the history: what the user said, or what of the reply was heard. ``cut``: the reply was interrupted there.
+    ``script``: where in its sound the words of the ``whole`` reply lie, should a client tell later that less was heard."""
 
     turn: int
     role: str
     text: str
     cut: bool = False
     unheard: str = ""
+    whole: str = ""
+    script: tuple[ClauseSpan, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +402,6 @@ class End:
 
 
 Effect = (
-    Listen | Feed | Settle | Judge | Forget | Prepare | Discard | Commit | RunTool | Play | Duck | Hold | GoOn | Hush | Emit
-    | Remember | RememberTool | End
+    Listen | Feed | Settle | Judge | Forget | Prepare | Adjust | Discard | Commit | RunTool | Play | Duck | Hold | GoOn
+    | Hush | Emit | Remember | RememberTool | End
 )  # fmt: skip

@@ -14,7 +14,7 @@ from locara.audio import BLOCK, RATE, Resampler, Samples, clean, silence
 from locara.engines.contracts import Engine, Message, SpeechModel, ToolCall
 from locara.errors import EngineFailed
 from locara.voice.brain import Deadlines, Exactness, Post, failure
-from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Understood
+from locara.voice.moves import Chunk, ClauseReady, Finished, Sounded, Told, Understood, Wish
 from locara.voice.streams import BEHIND_SECONDS, Fresh, each
 
 
@@ -87,9 +87,20 @@ class OmniBrain:
             self._heard.append(None)
             self._wake.set()
 
-    def prepare(self, reply: int, turn: int, history: Sequence[Message], text: str, *, verbatim: bool) -> None:
-        """Asks for the answer to what was heard."""
+    def prepare(
+        self,
+        reply: int,
+        turn: int,
+        history: Sequence[Message],
+        text: str,
+        *,
+        verbatim: bool,
+        wish: Wish | None = None,
+    ) -> None:
+        """Asks for the answer to what was heard. A speech model has neither a system's text nor tools to be wished for."""
         self._turn_of[reply] = turn
+        if wish is not None and wish.messages is not None:
+            history = wish.messages
         name = f"reply-{reply}"
         self._tasks[name] = asyncio.create_task(self._answer(reply, history, text, verbatim), name=name)
         self._tasks[name].add_done_callback(lambda _: self._tasks.pop(name, None))

@@ -30,7 +30,7 @@ def settle(step: Step) -> None:
         if s.assistant is Assistant.DUCKED and not s.voice and s.run >= _BLIP:
             false_alarm(step)
         return
-    if s.user in (User.TALKING, User.PAUSING):
+    if s.user in (User.TALKING, User.PAUSING) and s.rules.interruptible:
         _judge(step)
 
 

@@ -15,7 +15,7 @@ from locara.engines.contracts import BringsTools, Engine, LanguageModel, Message
 from locara.voice import tools as tooling
 from locara.voice.brain import Deadlines, Exactness, Post
 from locara.voice.making import Engines, Making
-from locara.voice.moves import Happened, ToolRan, Understood
+from locara.voice.moves import Happened, ToolRan, Understood, Wish
 from locara.voice.pacing import Pace
 from locara.voice.reading_ahead import ReadingAhead
 from locara.voice.recognising import Recognising
@@ -49,6 +49,7 @@ class PipelineBrain:
         self._history: Callable[[], Sequence[Message]] = tuple
         self._post: Post | None = None
         self._rate = 24_000
+        self._speaks = True
 
     @property
     def engines(self) -> dict[str, Engine]:
@@ -111,6 +112,20 @@ class PipelineBrain:
             self._reading.requests, self._reading.seconds = before.requests, before.seconds
         return tuple(left)
 
+    def adjust(self, wish: Wish) -> None:
+        """See `Adjusts`. What was read ahead is read again where it has changed."""
+        self._speaks = self._speaks if wish.speaks is None else wish.speaks
+        if wish.system is None and wish.tools is None:
+            return
+        self._system = self._system if wish.system is None else wish.system
+        self._apps_tools = self._apps_tools if wish.tools is None else wish.tools
+        before = self._reading
+        if before is not None:
+            self._keep(asyncio.create_task(before.close(), name="read-ahead-close"))
+            self._begin_reading()
+            assert self._reading is not None
+            self._reading.requests, self._reading.seconds = before.requests, before.seconds
+
     # --- hearing ------------------------------------------------------------------------------------------------------
 
     def listen(self, turn: int, at: int, samples: Samples) -> None:
@@ -156,7 +171,16 @@ class PipelineBrain:
 
     # --- answering ----------------------------------------------------------------------------------------------------
 
-    def prepare(self, reply: int, turn: int, history: Sequence[Message], text: str, *, verbatim: bool) -> None:
+    def prepare(
+        self,
+        reply: int,
+        turn: int,
+        history: Sequence[Message],
+        text: str,
+        *,
+        verbatim: bool,
+        wish: Wish | None = None,
+    ) -> None:
         """Starts making a reply."""
         assert self._post is not None
         self._turn_of[reply] = turn
@@ -165,11 +189,23 @@ class PipelineBrain:
         else:
             if self._reading is not None:
                 self._reading.asked(text)
-            messages = [Message("system", self._system)] if self._system else []
-            messages += [*history, self._asked(turn, text)]
-            making = Making(reply, self._engines, self._post, self._rate, messages=messages)
+            asked = () if wish is not None else (self._asked(turn, text),)
+            making = self._made(reply, (*history, *asked), wish or Wish())
         self._making[reply] = making
         self._keep(making.task)
+
+    def _made(self, reply: int, messages: Sequence[Message], wish: Wish) -> Making:
+        """A reply of the model, made as the app wishes, or as the session's replies are."""
+        assert self._post is not None
+        system = self._system if wish.system is None else wish.system
+        engines = self._engines
+        if wish.tools is not None:
+            own = tuple(one for one in engines.tools if one not in self._apps_tools)
+            engines = replace(engines, tools=(*own, *wish.tools))
+        told = [Message("system", system)] if system else []
+        asked = messages if wish.messages is None else wish.messages
+        speaks = self._speaks if wish.speaks is None else wish.speaks
+        return Making(reply, engines, self._post, self._rate, messages=[*told, *asked], speaks=speaks)
 
     def _asked(self, turn: int, text: str) -> Message:
         """What the user said in this turn, for the model."""
@@ -199,7 +235,9 @@ class PipelineBrain:
         )
 
     async def _run_tool(self, reply: int, turn: int, call: ToolCall) -> None:
-        tool = next(one for one in self._engines.tools if one.name == call.name)
+        making = self._making.get(reply)
+        tools = self._engines.tools if making is None else making.tools
+        tool = next(one for one in tools if one.name == call.name)
         result: Any = await tooling.run(tool, call.arguments, self._engines.deadlines.tool)
         assert self._post is not None
         await self._post(ToolRan(reply, turn, call, result))

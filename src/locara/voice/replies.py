@@ -20,6 +20,7 @@ from locara.voice.moves import (
     Prepare,
     Remember,
     RememberTool,
+    Respond,
     RunTool,
     Say,
     Sounded,
@@ -34,13 +35,17 @@ CUT = frozenset({"interrupted", "cancelled", "stopped", "failed"})
 """Reasons for which a reply ends before its end."""
 
 
-def begin(step: Step, turn: int, text: str, *, saying: Say | None = None) -> None:
-    """Starts making a reply to ``text``, unheard until it is committed; for a ``saying``, ``text`` itself is said."""
-    verbatim = saying is not None
-    reply = Reply(step.s.last_reply + 1, turn, text, committed=verbatim, moved_at=step.s.now)
+def begin(step: Step, turn: int, text: str, *, saying: Say | Respond | None = None) -> None:
+    """Starts making a reply to ``text``, unheard until it is committed; for a ``saying``, ``text`` itself is said, or the
+    conversation as it is answered: the app wants it, so it counts at once."""
+    wish = saying.wish if isinstance(saying, Respond) else None
+    reply = Reply(step.s.last_reply + 1, turn, text, committed=saying is not None, moved_at=step.s.now)
     step.set(reply=reply, last_reply=reply.id)
+    if wish is not None:
+        step.in_reply(record=wish.record)
     step.assistant(On.PREPARE)
-    step.do(Prepare(reply.id, turn, text, verbatim, saying.number if saying is not None else 0))
+    number = saying.number if saying is not None else 0
+    step.do(Prepare(reply.id, turn, text, isinstance(saying, Say), number, wish))
 
 
 def drop_unheard(step: Step) -> None:
@@ -78,8 +83,8 @@ def grew(step: Step, grown: Told | ClauseReady | Sounded | Wanted | Finished) ->
                 step.in_reply(wants=call)
             else:
                 _run_tool(step, reply, call)
-        case Finished():
-            step.in_reply(done=True)
+        case Finished(silent=silent):
+            step.in_reply(done=True, silent=silent)
 
 
 def tool_ran(step: Step, ran: ToolRan) -> None:
@@ -198,7 +203,8 @@ def end_if_played_out(step: Step) -> None:
     if reply is None or not reply.committed or not (reply.done or reply.failure is not None):
         return
     if reply.played >= reply.handed and step.s.assistant is not Assistant.HELD:
-        reason = "failed" if reply.failure is not None else "finished" if reply.handed else "empty"
+        said = reply.handed or (reply.silent and reply.text)
+        reason = "failed" if reply.failure is not None else "finished" if said else "empty"
         end(step, reason)
 
 
@@ -208,8 +214,10 @@ def end(step: Step, reason: str, why: On = On.ENDED) -> None:
     _pay(step, reply, None)
     cut = reason in CUT
     heard, unheard = heard_and_not(step, reply)
-    if heard or (reason == "interrupted" and unheard):
-        step.do(Remember(reply.turn, "assistant", heard, cut=cut, unheard=unheard if cut else ""))
+    if reply.record and (heard or (reason == "interrupted" and unheard)):
+        left = unheard if cut else ""
+        script, whole = reply.script, reply.text
+        step.do(Remember(reply.turn, "assistant", heard, cut=cut, unheard=left, whole=whole, script=script))
     lowered = step.s.assistant in (Assistant.DUCKED, Assistant.HELD)
     step.assistant(why)
     step.set(reply=None, held_at=None, last_said=reply, last_ended=step.s.now)

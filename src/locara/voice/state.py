@@ -13,7 +13,7 @@ from locara.engines.contracts import ToolCall
 from locara.voice.attention import FOLLOW_UP_SECONDS, Attention, Idle
 from locara.voice.endings import PATIENCE, Patience
 from locara.voice.ledger import ClauseSpan
-from locara.voice.moves import Chunk, Failed, Say, ToolRan
+from locara.voice.moves import Chunk, Failed, Respond, Say, ToolRan
 
 
 class User(Enum):
@@ -108,11 +108,15 @@ SOUNDING = frozenset({Assistant.SPEAKING, Assistant.DUCKED, Assistant.HELD})
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The settings of one session's turn-taking. They never change while it runs."""
+    """The settings of one session's turn-taking. What `Ruled` names may change while it runs, for what comes next."""
 
     patience: Patience = PATIENCE["normal"]
     open_mic: bool = True
     """Voice opens a turn. False: only the push-to-talk key does."""
+    answers: bool = True
+    """A decided turn is answered. False: it ends, and the app asks for a reply when it wants one (`Respond`)."""
+    interruptible: bool = True
+    """A voice may stop a reply. False: its turn is answered after the reply."""
     wake_word: str | None = None
     """The phrase after which voice opens a turn. None: it always does."""
     follow_up: float = FOLLOW_UP_SECONDS
@@ -158,6 +162,8 @@ class Turn:
     """The push-to-talk key is down."""
     released_at: int | None = None
     typed: bool = False
+    wanted: bool = False
+    """``Rules.answers`` is False, and the app has asked for the reply to it."""
     told_end: bool = False
     """``speech-end`` was told and no ``speech-start`` since."""
     voiced: int = 0
@@ -201,6 +207,10 @@ class Reply:
     owes: Turn | None = None
     spoken_to: bool = False
     """It answers what was said aloud: not typed, not asked for by the app."""
+    silent: bool = False
+    """It was to be text only."""
+    record: bool = True
+    """It goes into the history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +240,7 @@ class State:
     """The reply that ended last: its echo may still come."""
     last_ended: int = 0
     """When it did."""
-    sayings: tuple[Say, ...] = ()
+    sayings: tuple[Say | Respond, ...] = ()
     """What the app wants said when the floor is free."""
     ended: bool = False
     muted: bool = False

@@ -16,7 +16,9 @@ from dataclasses import replace
 from locara.audio import samples_in
 from locara.voice import attending, endings, events, evidence, overlap, replies
 from locara.voice.moves import (
+    Adjust,
     ClauseReady,
+    Disregard,
     Effect,
     End,
     Failed,
@@ -34,6 +36,8 @@ from locara.voice.moves import (
     Pressed,
     Released,
     Remember,
+    Respond,
+    Ruled,
     Say,
     Settle,
     Sounded,
@@ -99,8 +103,12 @@ def _asked(step: Step, happened: Happened) -> None:
     match happened:
         case Typed():
             _typed(step, happened.text)
-        case Say():
+        case Say() | Respond():
             _say(step, happened)
+        case Ruled():
+            _ruled(step, happened)
+        case Disregard():
+            _disregard(step)
         case Interrupt():
             _interrupt(step)
         case Muted():
@@ -136,7 +144,8 @@ def _heard(step: Step, heard: Heard) -> None:
     run = s.run + heard.n if voice == s.voice else heard.n
     clear = (s.clear if s.voice else 0) + _clear(heard) if voice else 0
     step.set(now=s.now + heard.n, voice=voice, run=run, clear=clear, probability=heard.probability)
-    if voice and s.assistant is Assistant.SPEAKING and (s.rules.open_mic or s.turn is not None):
+    may = s.rules.interruptible and (s.rules.open_mic or s.turn is not None)
+    if voice and s.assistant is Assistant.SPEAKING and may:
         overlap.duck(step)
     match s.user:
         case User.QUIET:
@@ -292,12 +301,16 @@ def _consider(step: Step) -> None:
         overlap.dismiss(step, reason)
         return
     due = turn.speech_end + samples_in(_silence_needed(s.rules, turn))
-    if turn.settled:
+    answered = s.rules.answers or turn.wanted
+    if turn.settled and answered:
         _prepare(step, turn, soon=s.now >= due - _PREPARE)
     if s.user is User.PAUSING and s.now >= due:
         # Silence enough, and only the words came late: that is the recogniser's time in the ledger, not patience.
         late = turn.understood_at is not None and turn.understood_at > due
         _decide(step, at=due if late else s.now)
+    # A turn without words is only sound in a model: it waits there for the app's wish, see `_say_next`.
+    if step.s.user is User.YIELDED and turn.settled and not answered and (s.rules.words or turn.typed):
+        _close_without_reply(step, turn.reason)
 
 
 def _silence_needed(rules: Rules, turn: Turn) -> float:
@@ -343,8 +356,8 @@ def _typed(step: Step, text: str) -> None:
     step.user(On.TYPED)
 
 
-def _say(step: Step, saying: Say) -> None:
-    if not saying.text.strip():
+def _say(step: Step, saying: Say | Respond) -> None:
+    if isinstance(saying, Say) and not saying.text.strip():
         return
     if len(step.s.sayings) >= MAX_SAYINGS:
         message = f"{MAX_SAYINGS} texts already wait to be said, so this one was refused"
@@ -356,10 +369,35 @@ def _say(step: Step, saying: Say) -> None:
 
 def _say_next(step: Step) -> None:
     s = step.s
-    if s.ended or not s.sayings or s.user is not User.QUIET or s.assistant is not Assistant.IDLE or s.voice:
+    if s.ended or not s.sayings or s.assistant is not Assistant.IDLE:
+        return
+    saying = s.sayings[0]
+    if isinstance(saying, Respond) and s.user is User.YIELDED and not step.turn.wanted and not s.rules.answers:
+        step.set(sayings=s.sayings[1:])
+        step.in_turn(wanted=True, decided_at=s.now)
+        _consider(step)
+        return
+    if s.user is not User.QUIET or (s.voice and s.rules.open_mic):
         return
     step.set(sayings=s.sayings[1:], last_turn=s.last_turn + 1)
-    replies.begin(step, step.s.last_turn, s.sayings[0].text.strip(), saying=s.sayings[0])
+    text = saying.text.strip() if isinstance(saying, Say) else ""
+    replies.begin(step, step.s.last_turn, text, saying=saying)
+
+
+def _ruled(step: Step, ruled: Ruled) -> None:
+    named = ("patience", "open_mic", "answers", "interruptible", "tail_seconds")
+    changes = {name: value for name in named if (value := getattr(ruled, name)) is not None}
+    step.set(rules=replace(step.s.rules, **changes))
+    if ruled.wish is not None:
+        replies.drop_unheard(step)  # it was prepared the way that holds no more
+        step.do(Adjust(ruled.wish))
+
+
+def _disregard(step: Step) -> None:
+    step.set(voice=False, run=0, probability=0.0)  # what sounded before is not the beginning of what comes
+    if step.s.turn is not None and not step.s.turn.typed:
+        replies.drop_unheard(step)
+        overlap.dismiss(step, "cancelled", rejected=False)
 
 
 def _interrupt(step: Step) -> None:
@@ -386,7 +424,7 @@ def _close_without_reply(step: Step, reason: str) -> None:
 
 
 def _pressed(step: Step) -> None:
-    if step.s.reply is not None and step.s.reply.committed:
+    if step.s.reply is not None and step.s.reply.committed and step.s.rules.interruptible:
         overlap.taken(step)
     if step.s.user is User.QUIET:
         _open_turn(step, On.PRESS, began=step.s.now, held=True)
@@ -434,6 +472,8 @@ def _overdue(step: Step) -> None:
     turn, reply = step.turn, step.s.reply
     if reply is not None and reply.committed:
         return  # another reply still speaks; this turn waits for it
+    if turn.settled and not step.s.rules.answers and not turn.wanted:
+        return  # nobody has asked for an answer yet
     stage = "reply" if turn.settled else "stt"
     failure = Failed(
         stage,
