@@ -6,10 +6,12 @@ and keeps its own books, from which it checks what must hold.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from locara.audio import BLOCK, RATE
 from locara.engines.contracts import ToolCall
@@ -52,6 +54,11 @@ class World(RuleBasedStateMachine):
         self.over = False
         self.turn_of_reply: dict[int, int] = {}
 
+    @initialize(words=st.booleans(), answers=st.booleans(), interruptible=st.booleans())
+    def begins(self, words: bool, answers: bool, interruptible: bool) -> None:
+        rules = replace(self.state.rules, words=words, answers=answers, interruptible=interruptible)
+        self.state = self.last_state = replace(self.state, rules=rules)
+
     # --- obeying ------------------------------------------------------------------------------------------------------
 
     def tell(self, happened: moves.Happened) -> None:
@@ -62,14 +69,14 @@ class World(RuleBasedStateMachine):
 
     def obey(self, effect: moves.Effect) -> None:
         match effect:
-            case moves.Prepare(reply=reply, turn=turn, verbatim=verbatim):
+            case moves.Prepare(reply=reply, turn=turn, verbatim=verbatim, wish=wish):
                 assert self.active is None, "two replies at once"
                 assert reply not in self.prepared
                 self.active = reply
                 self.prepared[reply] = verbatim
                 self.turn_of_reply[reply] = turn
                 self.made[reply] = self.handed[reply] = self.played[reply] = 0
-                if verbatim:
+                if verbatim or wish is not None:
                     self.committed.add(reply)
             case moves.Discard(reply=reply):
                 assert self.active == reply
@@ -219,7 +226,19 @@ class World(RuleBasedStateMachine):
     def says(self) -> None:
         self.tell(moves.Say("By the way."))
 
-    @rule(happened=st.sampled_from([moves.Interrupt(), moves.Muted(), moves.Pressed(), moves.Released()]))
+    @rule()
+    def asks_for_a_reply(self) -> None:
+        self.tell(moves.Respond(moves.Wish()))
+
+    @rule(name=st.sampled_from(["open_mic", "answers", "interruptible"]), value=st.booleans())
+    def has_other_rules(self, name: str, value: bool) -> None:
+        self.tell(replace(moves.Ruled(wish=moves.Wish()), **{name: value}))
+
+    @rule(
+        happened=st.sampled_from(
+            [moves.Interrupt(), moves.Muted(), moves.Pressed(), moves.Released(), moves.Disregard()]
+        )
+    )
     def app_acts(self, happened: moves.Happened) -> None:
         self.tell(happened)
 

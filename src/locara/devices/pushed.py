@@ -147,7 +147,6 @@ class PushedSource:
             starved = self._ring.filled < BLOCK
             yield self._next() if self._ring.filled else silence(BLOCK)
             block += 1
-        self._reach_marks()
 
     def _next(self) -> Samples:
         """The next block; up to the next mark, so that what was pushed after it is heard after it."""
@@ -162,6 +161,7 @@ class PushedSource:
 
     async def close(self) -> None:
         self._closed = True
+        self._reach_marks()
 
     def _at_rate(self, sample_rate: int) -> Resampler:
         if self._resampler is None or self._resampler.rate_in != sample_rate:

@@ -145,7 +145,7 @@ class RemoteSpeaker:
             rendered += _STEP
             if samples.size and float(abs(samples).max()) > _SOUNDING:
                 self._loud_until = self._pulled
-            sounding = self._pulled - self._loud_until < _PAUSE * self.rate
+            sounding = self._pulled - self._loud_until <= _PAUSE * self.rate
             if sounding:
                 self._deliver(at, samples)
                 self._delivered = self._pulled

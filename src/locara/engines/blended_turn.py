@@ -64,7 +64,7 @@ class Blended:
         """The main one's, with a note about the second."""
         main, second = self._main.info, self._second.info
         note = ", ".join(part for part in (main.note, f"blended with {second.model}") if part)
-        return EngineInfo(main.engine, main.model, main.licence, streaming=main.streaming, note=note)
+        return EngineInfo(main.engine, main.model, main.licence, streaming=main.streaming, note=note, sharing="shared")
 
     @property
     def seconds(self) -> float:

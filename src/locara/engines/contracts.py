@@ -19,6 +19,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from locara.audio import Samples
 
+Sharing = Literal["shared", "in-turn", "own"]
+"""Whether sessions may have one loaded engine: all at once; one after another; or never, for it keeps something of its
+session (a memory, a timer, the state of a stream)."""
+
 Kind = Literal["vad", "turn", "wake", "stt", "llm", "tts", "omni"]
 
 
@@ -36,6 +40,8 @@ class EngineInfo:
     note: str = ""
     why: str = ""
     """Why this model, where the engine chose it itself."""
+    sharing: Sharing = "in-turn"
+    """What a server may do with it once it is loaded."""
 
 
 class Engine(Protocol):

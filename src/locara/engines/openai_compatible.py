@@ -85,6 +85,7 @@ class OpenAICompatible:
             device="chosen by the server",
             where=self._shown,
             note="" if here else "the text of the conversation leaves this machine",
+            sharing="shared",
         )
 
     @property

@@ -63,7 +63,7 @@ class Prosody:
     @property
     def info(self) -> EngineInfo:
         """What it is."""
-        return EngineInfo(engine="prosody", model="prosody", licence="Apache-2.0", streaming=False)
+        return EngineInfo(engine="prosody", model="prosody", licence="Apache-2.0", streaming=False, sharing="shared")
 
     @property
     def seconds(self) -> float:

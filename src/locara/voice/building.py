@@ -34,12 +34,13 @@ from locara.voice.declaring import Declared
 from locara.voice.endings import PATIENCE
 from locara.voice.half_cascade import HalfCascadeBrain
 from locara.voice.history import HISTORY_CHARACTERS, LEAST_CHARACTERS
+from locara.voice.lending import Lent, lent
 from locara.voice.loop import Parts
 from locara.voice.omni import OmniBrain
 from locara.voice.pipeline import PipelineBrain
 from locara.voice.state import Rules
 
-Stage = str | Mapping[str, Any] | Engine | None
+Stage = str | Mapping[str, Any] | Engine | Lent | None
 """How a stage is named: a model's name, ``{"model": ..., other options}``, an engine object, or None for the default."""
 
 DEFAULTS: dict[Kind, str] = {
@@ -174,6 +175,7 @@ def session(
             history_characters=_history_characters(llm),
             make=lambda kind, stage, why: _engine(kind, declared.stage(kind, stage), why),
             grant=Access(app),
+            lent=lent(stt, llm, tts, omni, vad, turn_detection),
         )
     )
 
@@ -228,6 +230,12 @@ def _turn_detector(stage: Stage, why: dict[str, str]) -> TurnDetector | None:
     return cast(TurnDetector, _engine("turn", stage, why))
 
 
+def engine_for(kind: Kind, stage: Stage) -> Engine:
+    """One engine, not loaded, for ``stage`` named as in `session`. Raises ``ConfigError``, ``EngineMissing`` and
+    ``ModelMissing``."""
+    return _engine(kind, stage, {})
+
+
 def _engine(kind: Kind, stage: Stage, why: dict[str, str]) -> Engine:
     from locara.voice import naming
 
@@ -245,20 +253,27 @@ def _engine(kind: Kind, stage: Stage, why: dict[str, str]) -> Engine:
             options.pop("audio_input", None)  # for the engine too: a server says whether its model takes sound
         if kind == "llm":
             options.pop("history", None)
-        if hasattr(model, "load") and hasattr(model, "info"):
-            why[kind] = "given by the app"
-            return cast(Engine, model)
+        if isinstance(model, Lent) or (hasattr(model, "load") and hasattr(model, "info")):
+            return _given(kind, cast(Engine | Lent, model), why)
         if not isinstance(model, str):
             raise ConfigError(f'{kind}={{"model": {model!r}}}: a model is named by a string', hint="see `plan`")
         why[kind] = "asked for by name" if model else "the default of this stage"
         return naming.named(kind, model or DEFAULTS.get(kind, ""), options)
-    if not hasattr(stage, "load") or not hasattr(stage, "info"):
+    if not isinstance(stage, Lent) and not (hasattr(stage, "load") and hasattr(stage, "info")):
         raise ConfigError(
             f"{kind}={stage!r} is no engine",
             hint='give a model\'s name, {"model": name, ...} or an object that keeps locara.engines.contracts',
         )
+    return _given(kind, stage, why)
+
+
+def _given(kind: Kind, engine: Engine | Lent, why: dict[str, str]) -> Engine:
+    """An object instead of a name."""
+    if isinstance(engine, Lent):
+        why[kind] = engine.why
+        return engine.engine
     why[kind] = "given by the app"
-    return stage
+    return engine
 
 
 _SOUND_FILES = frozenset({".wav", ".wave", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".aif"})

@@ -107,7 +107,7 @@ class Changing:
         def take_over() -> None:
             if not done.done():
                 now = self._parts.brain.engines
-                old = [now[stage] for stage in new]
+                old = list(self._parts.own({stage: now[stage] for stage in new}).values())
                 self._parts.why.update(why)
                 left = self._loop.exchange(new, system)
                 done.set_result((old, left))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -14,7 +15,7 @@ from locara.audio import RATE, Samples, seconds
 from locara.devices.pushed import PushedSource
 from locara.engines.contracts import Message, Tool
 from locara.errors import SessionError
-from locara.gate.opening import needed, open_sink, open_source
+from locara.gate.opening import Grant, needed, open_sink, open_source
 from locara.voice import events as tell
 from locara.voice import loading, moves, steering
 from locara.voice.changing import Changing
@@ -74,6 +75,10 @@ class Session:
         self.push_to_talk = PushToTalk(self._post)
         """The push-to-talk key."""
 
+    def granted_by(self, grant: Grant) -> Session:
+        """The same session, not started, for which ``grant`` is asked: a server asks in the name of its client."""
+        return Session(dataclasses.replace(self._parts, grant=grant))
+
     # --- starting and stopping ----------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -89,7 +94,7 @@ class Session:
             # Before anything is loaded: whoever says no has not waited for nothing.
             for capability in (*needed(self._parts.source), *needed(self._parts.sink)):
                 await self._parts.grant.demand(capability)
-            await loading.load_all(self._stages, self._parts.deadlines.load)
+            await loading.load_all(self._parts.own(self._stages), self._parts.deadlines.load)
             self._still_starting()
             # The source first: where it cannot be opened, a file that was to be the output is not emptied for nothing.
             await open_source(self._parts.source, self._parts.grant)
@@ -143,7 +148,7 @@ class Session:
             self._parts.source,
             self._parts.brain,
             self._parts.sink,
-            *self._stages.values(),
+            *self._parts.own(self._stages).values(),
             *self._changing.retired,
         )
         await loading.close_all(closing, self._parts.deadlines.close)

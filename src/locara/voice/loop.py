@@ -100,8 +100,14 @@ class Parts:
     """How much of the conversation the model is given."""
     make: Callable[[Any, Any, dict[str, str]], Engine] = _no_names
     """(kind, stage as `voice.session` takes it, why) -> an engine, not loaded: for changes while the session runs."""
+    lent: tuple[Engine, ...] = ()
+    """Engines that are loaded already, and that whoever lent them closes."""
     grant: Grant = field(default_factory=Unasked)
     """What the app was granted: asked before a device is opened, and looked at for every block."""
+
+    def own(self, stages: Mapping[str, Engine]) -> dict[str, Engine]:
+        """Those of ``stages`` that this session loads and closes."""
+        return {stage: one for stage, one in stages.items() if not any(one is other for other in self.lent)}
 
 
 class Loop:

@@ -473,7 +473,8 @@ def _overdue(step: Step) -> None:
     if reply is not None and reply.committed:
         return  # another reply still speaks; this turn waits for it
     if turn.settled and not step.s.rules.answers and not turn.wanted:
-        return  # nobody has asked for an answer yet
+        _close_without_reply(step, turn.reason)  # nobody has asked for an answer
+        return
     stage = "reply" if turn.settled else "stt"
     failure = Failed(
         stage,

@@ -1,0 +1,158 @@
+"""Loaded engines, kept warm and lent: to many sessions at once, or to one after another, as each engine allows.
+
+What may live here: which loaded copy goes to whom, and what becomes of it afterwards. What an engine allows is in its
+``EngineInfo.sharing``; whatever keeps something of its session is never lent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from locara.engines.contracts import Engine, Kind
+from locara.errors import SessionError
+from locara.voice import choosing
+from locara.voice.brain import Deadlines
+from locara.voice.building import engine_for
+from locara.voice.loading import close_all, load_all
+
+SPARE = 2
+"""Copies of an engine that wait loaded, unused: the next two sessions start without loading."""
+
+STAGES: tuple[Kind, ...] = ("vad", "turn", "stt", "llm", "tts")
+
+
+@dataclass(eq=False, slots=True)
+class Loan:
+    """One engine, lent under a name of its kind."""
+
+    kind: Kind
+    name: str
+    engine: Engine
+
+
+@dataclass(eq=False, slots=True)
+class _Shelf:
+    """All copies of one engine."""
+
+    idle: list[Engine] = field(default_factory=list)
+    shared: Engine | None = None
+    loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Pool:
+    """``deadlines.load``: seconds an engine may take to load."""
+
+    def __init__(self, deadlines: Deadlines | None = None, *, spare: int = SPARE) -> None:
+        self._deadlines = deadlines or Deadlines()
+        self._spare = spare
+        self._shelves: dict[tuple[Kind, str], _Shelf] = {}
+        self._out: set[Loan] = set()
+        self._closed = False
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Kind and name -> copies that are loaded, lent ones included."""
+        counts: dict[str, int] = {}
+        for (kind, name), shelf in self._shelves.items():
+            n = len(shelf.idle) + (shelf.shared is not None)
+            counts[f"{kind}:{name}"] = n
+        for loan in self._out:
+            shelf = self._shelves[(loan.kind, loan.name)]
+            if loan.engine is not shelf.shared:
+                counts[f"{loan.kind}:{loan.name}"] += 1
+        return counts
+
+    async def take(self, kind: Kind, stage: Any) -> Loan:
+        """A loaded engine for ``stage``, named as in `voice.session` (JSON only), to be given back. Raises what loading it
+        raises: ``ConfigError``, ``EngineMissing``, ``ModelMissing``, ``StageError``."""
+        if self._closed:
+            raise SessionError("the server is stopping", hint="connect again when it has started")
+        name = named(stage)
+        shelf = self._shelves.setdefault((kind, name), _Shelf())
+        async with shelf.loading:  # who comes second finds what the first has loaded
+            engine = shelf.shared or (shelf.idle.pop() if shelf.idle else None)
+            if engine is None:
+                engine = await self._load(kind, stage)
+                if engine.info.sharing == "shared":
+                    shelf.shared = engine
+        loan = Loan(kind, name, engine)
+        self._out.add(loan)
+        return loan
+
+    async def give_back(self, loan: Loan, *, broken: bool = False) -> None:
+        """The session is over. ``broken``: the engine failed in it, so nobody gets it again. May be called twice."""
+        if loan not in self._out:
+            return
+        self._out.discard(loan)
+        shelf = self._shelves[(loan.kind, loan.name)]
+        if loan.engine is shelf.shared:
+            if not broken:
+                return
+            shelf.shared = None  # whoever has it still keeps it to the end
+            if any(other.engine is loan.engine for other in self._out):
+                return
+        elif self._to_keep(loan.engine, shelf) and not broken:
+            shelf.idle.append(loan.engine)
+            return
+        if not any(other.engine is loan.engine for other in self._out):
+            await close_all([loan.engine], self._deadlines.close)
+
+    def _to_keep(self, engine: Engine, shelf: _Shelf) -> bool:
+        return engine.info.sharing == "in-turn" and not self._closed and len(shelf.idle) < self._spare
+
+    @asynccontextmanager
+    async def lend(self, kind: Kind, stage: Any) -> AsyncIterator[Engine]:
+        """A loaded engine for the length of a ``with``; an exception in it counts as the engine's fault."""
+        loan = await self.take(kind, stage)
+        try:
+            yield loan.engine
+        except BaseException as error:
+            await self.give_back(loan, broken=isinstance(error, Exception))
+            raise
+        await self.give_back(loan)
+
+    async def warm(self, stages: Mapping[Kind, Any]) -> None:
+        """Loads one copy of each, side by side, so that the first session starts at once."""
+        loans = await asyncio.gather(
+            *(self.take(kind, stage) for kind, stage in stages.items()), return_exceptions=True
+        )
+        for loan in loans:
+            if isinstance(loan, Loan):
+                await self.give_back(loan)
+        for problem in loans:
+            if isinstance(problem, BaseException):
+                raise problem
+
+    async def close(self) -> None:
+        """Closes everything that is not lent, and what is lent when it comes back."""
+        self._closed = True
+        engines: list[Engine] = []
+        for shelf in self._shelves.values():
+            engines += shelf.idle
+            shelf.idle = []
+            if shelf.shared is not None and not any(loan.engine is shelf.shared for loan in self._out):
+                engines.append(shelf.shared)
+                shelf.shared = None
+        await close_all(engines, self._deadlines.close)
+
+    async def _load(self, kind: Kind, stage: Any) -> Engine:
+        chosen: dict[str, Any] = {}
+        if kind in ("stt", "llm", "tts"):
+            chosen, _ = await asyncio.to_thread(choosing.unnamed, {kind: stage})
+        engine = engine_for(kind, chosen.get(kind, stage))
+        try:
+            await load_all({kind: engine}, self._deadlines.load)
+        except BaseException:
+            await close_all([engine], self._deadlines.close)
+            raise
+        return engine
+
+
+def named(stage: Any) -> str:
+    """The name under which copies of an engine are kept: what it was asked for by."""
+    return json.dumps(stage, sort_keys=True, default=repr)

@@ -1,0 +1,237 @@
+"""Who may have a session, and what each gets: engines that are warm, a microphone and a speaker at the client's end.
+
+What may live here: admission, and taking a seat and leaving it. What is said over the wire is the doors' business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from locara.consent.access import Access, ByToken
+from locara.consent.asking import Ask
+from locara.devices.remote import Deliver, RemoteMicrophone, RemoteSpeaker
+from locara.engines.contracts import Kind, Tool
+from locara.errors import LocaraError
+from locara.gate.opening import needed
+from locara.manifest.values import Manifest
+from locara.server.pool import Loan, Pool
+from locara.server.settings import Settings
+from locara.voice import building
+from locara.voice.conversation import Session
+from locara.voice.declaring import Declared
+from locara.voice.lending import Lent
+
+_REMEMBERED = 16  # sessions whose length tells how long the next free seat may take
+_USUAL_SECONDS = 60.0  # of a session, before any has ended
+_LEAST_WAIT = 1.0
+_MOST_WAIT = 300.0
+
+PER_SESSION = frozenset({"system", "history", "audio_input"})
+"""Options of a stage that are the session's, not the engine's: they make no other copy of it."""
+
+
+class Busy(LocaraError):
+    """All seats are taken. ``retry_after``: seconds after which one is probably free."""
+
+    code = "busy"
+
+    def __init__(self, taken: int, retry_after: float) -> None:
+        super().__init__(
+            f"the server is busy: {taken} conversations are running, and it has seats for no more",
+            hint=f"try again in {retry_after:.0f} s, or start it with more: locara serve --sessions N",
+        )
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client asks of a session. ``stages``: as in `voice.session`, JSON only; what is left out is the server's.
+    ``reports``: the client tells what it has played. ``other_speaker``: it plays on another output than the default.
+    ``granted``: its user handed it the token, and its devices are its own: see `locara.consent.access.ByToken`."""
+
+    app: Manifest
+    stages: Mapping[str, Any] = field(default_factory=dict)
+    patience: Literal["quick", "normal", "patient"] = "normal"
+    attention: Any = "open"
+    idle: float | None = None
+    idle_prompt: str | None = None
+    system: str | None = None
+    tools: Sequence[Tool] = ()
+    output_rate: int = 24_000
+    reports: bool = False
+    echo: Literal["headphones", "cancel", "half-duplex"] = "headphones"
+    other_speaker: bool = False
+    granted: bool = False
+
+
+class Seat:
+    """A session that runs, and its devices at the client's end."""
+
+    def __init__(
+        self, session: Session, microphone: RemoteMicrophone, speaker: RemoteSpeaker, loans: list[Loan], seats: Seats
+    ) -> None:
+        self.session = session
+        self.microphone = microphone
+        self.speaker = speaker
+        self._loans = loans
+        self._seats = seats
+        self._left = False
+        self.began = asyncio.get_running_loop().time()
+
+    async def leave(self) -> None:
+        """Stops the session, gives its engines back and frees the seat. May be called twice; is not cancelled half way."""
+        if not self._left:
+            self._left = True
+            await asyncio.shield(asyncio.create_task(self._leave(), name="locara-leave-seat"))
+
+    async def _leave(self) -> None:
+        try:
+            await self.session.stop()
+        finally:
+            await self._seats.free_again(self, self._loans)
+
+
+class Seats:
+    """``settings.limits.sessions`` of them."""
+
+    def __init__(self, settings: Settings, pool: Pool | None = None) -> None:
+        self.settings = settings
+        self.pool = pool or Pool()
+        self._taken: set[Seat] = set()
+        self._coming = 0
+        self._lengths: deque[float] = deque(maxlen=_REMEMBERED)
+        self._shut = False
+
+    @property
+    def taken(self) -> int:
+        """Sessions that run or are starting."""
+        return len(self._taken) + self._coming
+
+    @property
+    def free(self) -> int:
+        """Seats left."""
+        return 0 if self._shut else max(0, self.settings.limits.sessions - self.taken)
+
+    async def warm(self) -> None:
+        """Loads what a session without wishes needs. Raises what loading raises."""
+        omni = self.settings.stages.get("omni")
+        kinds: tuple[Kind, ...] = ("omni", "turn") if omni is not None else ("turn", "stt", "llm", "tts")
+        await self.pool.warm({kind: _of_engine(self.settings.stages.get(kind)) for kind in kinds})
+
+    async def take(self, wish: Wish, *, deliver: Deliver, ask: Ask | None = None) -> Seat:
+        """A session that has started. ``deliver`` gets its sound, see `RemoteSpeaker`. Raises ``Busy``, and what
+        `voice.session` and its ``start`` raise."""
+        if not self.free:
+            raise Busy(self.taken, self.wait())
+        self._coming += 1
+        loans: list[Loan] = []
+        try:
+            return await self._seat(wish, deliver, ask, loans)
+        except BaseException:
+            for loan in loans:
+                await self.pool.give_back(loan)
+            raise
+        finally:
+            self._coming -= 1
+
+    async def _seat(self, wish: Wish, deliver: Deliver, ask: Ask | None, loans: list[Loan]) -> Seat:
+        limits = self.settings.limits
+        access = (ByToken if wish.granted else Access)(wish.app, ask=ask)
+        speaker_name = "other" if wish.other_speaker else "default"
+        microphone = RemoteMicrophone(buffer=limits.buffered_seconds)
+        speaker = RemoteSpeaker(deliver, wish.output_rate, name=speaker_name, reports=wish.reports)
+        # Whoever says no has not waited for engines, and has cost none.
+        for capability in (*needed(microphone), *needed(speaker)):
+            await access.demand(capability)
+        stages = await self._lent(wish, loans)
+        session = building.session(
+            **stages,
+            input=microphone,
+            output=speaker,
+            tools=wish.tools,
+            patience=wish.patience,
+            attention=wish.attention,
+            idle=wish.idle,
+            idle_prompt=wish.idle_prompt,
+            echo=wish.echo,
+            manifest=wish.app,
+            offline=self.settings.offline,
+        ).granted_by(access)
+        await session.start()
+        seat = Seat(session, microphone, speaker, loans, self)
+        self._taken.add(seat)
+        return seat
+
+    async def _lent(self, wish: Wish, loans: list[Loan]) -> dict[str, Any]:
+        """Stage -> a warm engine, with the session's own options."""
+        named = {**self.settings.stages, **{kind: one for kind, one in wish.stages.items() if one is not None}}
+        if "omni" in wish.stages:
+            named = {"omni": wish.stages["omni"]}
+        elif any(kind in wish.stages for kind in ("stt", "llm", "tts")):
+            named.pop("omni", None)
+        declared = Declared(wish.app)
+        kinds: list[Kind] = ["omni"] if named.get("omni") is not None else ["stt", "llm", "tts"]
+        llm = named.get("llm")
+        if isinstance(llm, Mapping) and llm.get("audio_input") and "stt" in kinds:
+            kinds.remove("stt")
+        stages: dict[str, Any] = {}
+        for kind in (*kinds, *cast(tuple[Kind, ...], ("turn",))):
+            # What the client names must be declared by its app; what it leaves to the server, its user has chosen by hand.
+            asked = declared.stage(kind, wish.stages.get(kind))
+            stage = named.get(kind) if asked is None else asked
+            if kind == "turn" and stage == "silence":
+                stages["turn_detection"] = stage
+                continue
+            loan = await self.pool.take(kind, _of_engine(stage))
+            loans.append(loan)
+            options = _of_session(stage)
+            if kind == "llm" and wish.system is not None:
+                options["system"] = wish.system
+            lent = Lent(loan.engine)
+            stages["turn_detection" if kind == "turn" else kind] = {"model": lent, **options} if options else lent
+        return stages
+
+    async def free_again(self, seat: Seat, loans: Sequence[Loan]) -> None:
+        """`Seat.leave` calls this."""
+        self._taken.discard(seat)
+        self._lengths.append(asyncio.get_running_loop().time() - seat.began)
+        broken = seat.session.metrics().get("errors", 0.0) > 0
+        for loan in loans:
+            await self.pool.give_back(loan, broken=broken)
+
+    def wait(self) -> float:
+        """Seconds until a seat is probably free: what is left of the session that has run longest, if it is like those
+        before it."""
+        now = asyncio.get_running_loop().time()
+        usual = sorted(self._lengths)[len(self._lengths) // 2] if self._lengths else _USUAL_SECONDS
+        oldest = max((now - seat.began for seat in self._taken), default=0.0)
+        return min(_MOST_WAIT, max(_LEAST_WAIT, usual - oldest))
+
+    def shut(self) -> None:
+        """No more sessions: those that run go on."""
+        self._shut = True
+
+    async def close(self) -> None:
+        """Ends every session and closes every engine."""
+        self._shut = True
+        await asyncio.gather(*(seat.leave() for seat in list(self._taken)), return_exceptions=True)
+        with contextlib.suppress(LocaraError):
+            await self.pool.close()
+
+
+def _of_session(stage: Any) -> dict[str, Any]:
+    """The options of ``stage`` that are the session's own."""
+    named = stage if isinstance(stage, Mapping) else {}
+    return {name: value for name, value in named.items() if name in PER_SESSION}
+
+
+def _of_engine(stage: Any) -> Any:
+    """``stage`` without what is the session's own; None where nothing is left of it."""
+    if not isinstance(stage, Mapping):
+        return stage
+    return {name: value for name, value in stage.items() if name not in PER_SESSION} or None
