@@ -36,6 +36,12 @@ class AudioError(LocaraError):
     code = "bad-audio"
 
 
+class MessageError(LocaraError):
+    """A message over a connection that its protocol does not have."""
+
+    code = "bad-message"
+
+
 class DeviceError(LocaraError):
     """A microphone or a speaker that cannot be opened or has gone away."""
 
