@@ -70,7 +70,7 @@ def _linear_to_mu(linear: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     upper = linear >> 2
     magnitude = np.minimum(np.abs(upper), _MU_CLIP) + _MU_BIAS
     segment = np.searchsorted((0x40 << np.arange(8)) - 1, magnitude)
-    code = np.where(segment >= 8, 0x7F, (segment << 4) | ((magnitude >> (segment + 1)) & 0x0F))
+    code: npt.NDArray[np.int32] = np.where(segment >= 8, 0x7F, (segment << 4) | ((magnitude >> (segment + 1)) & 0x0F))
     return code ^ np.where(upper < 0, 0x7F, 0xFF)
 
 

@@ -79,7 +79,12 @@ _LINES = ("system", "voice_text", "prompt")
 def _no_file(kind: str, name: str, value: str) -> None:
     if name in _LINES or value.startswith(("http://", "https://")):
         return
-    if value.startswith(("~", ".", "/")) or "\\" in value or "/../" in value or value.endswith((".gguf", ".onnx", ".wav")):
+    if (
+        value.startswith(("~", ".", "/"))
+        or "\\" in value
+        or "/../" in value
+        or value.endswith((".gguf", ".onnx", ".wav"))
+    ):
         raise ConfigError(
             f"{kind}: {name} looks like a file, which a client cannot name",
             hint="name a model: `locara models list`; your own files: `locara models import`",

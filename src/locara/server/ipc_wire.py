@@ -60,7 +60,9 @@ Patience = Literal["quick", "normal", "patient"]
 class SessionStart:
     """Begins a conversation; one a connection at a time. Answered when every stage is warm."""
 
-    manifest: str | None = field("the text of the app's locara.toml; without it the app is the page", default=None, most=256_000)
+    manifest: str | None = field(
+        "the text of the app's locara.toml; without it the app is the page", default=None, most=256_000
+    )
     stt: Stage = field("speech to text, as `voice.session` takes it", default=None, most=256)
     llm: Stage = field("language model", default=None, most=256)
     tts: Stage = field("text to speech", default=None, most=256)
@@ -185,7 +187,7 @@ class ToolResult:
     """What a tool of the client gave back."""
 
     call: str = field("the number of the call, as it was pushed", most=64, pattern=ID)
-    result: Any = field("JSON; {\"error\": ...} where it failed")
+    result: Any = field('JSON; {"error": ...} where it failed')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

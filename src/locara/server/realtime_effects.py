@@ -36,6 +36,13 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
+class Lapsed:
+    """Nobody waits any more for what comes of this call."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Over:
     """A reply that was asked for by `Respond` is over, or was never begun."""
 

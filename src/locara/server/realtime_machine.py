@@ -10,7 +10,7 @@ from typing import Any
 
 from locara.server.realtime_asking import Asking
 from locara.server.realtime_clock import AppendClock
-from locara.server.realtime_effects import Called, Close, Configure, Effect, Outbox, Over, Rendered, Tick
+from locara.server.realtime_effects import Called, Close, Configure, Effect, Lapsed, Outbox, Over, Rendered, Tick
 from locara.server.realtime_items import Book
 from locara.server.realtime_session import fresh, meant, transcribes
 from locara.server.realtime_speaking import Speaking
@@ -105,13 +105,15 @@ class Machine:
         }
         self._out.send("error", error=told)
 
-    def happened(self, news: Rendered | Called | Over | Tick) -> list[Effect]:
+    def happened(self, news: Rendered | Called | Lapsed | Over | Tick) -> list[Effect]:
         """Sound left the gate, a function is called, time passes."""
         match news:
             case Rendered():
                 self._speaking.rendered(news)
             case Called():
                 self._speaking.called(news, self._asking.auto())
+            case Lapsed(call_id=call):
+                self._speaking.lapsed(call)
             case Over(response=response):
                 self._speaking.over(response)
             case Tick(t=t):

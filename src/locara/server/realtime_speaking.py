@@ -238,6 +238,13 @@ class Speaking:
             self._out.do(Answer(call_id, output))
         return True
 
+    def lapsed(self, call_id: str) -> None:
+        """Nobody waits any more for what comes of this call."""
+        one = self.waiting.pop(call_id, None)
+        if one is not None and one.turn is not None and not one.gone:
+            self._leave_waiting(one.turn)  # the model goes on with an error, which the client did not ask for
+            self._out.do(Interrupt())
+
     def resumable(self) -> int | None:
         """The turn whose reply can go on, because every call of it has its output."""
         live = {call: one for call, one in self.waiting.items() if not one.gone}

@@ -208,7 +208,11 @@ def _narrowed(value: Any, where: str, narrow: Mapping[str, Any]) -> Any:
     if (least is not None and size < least) or (most is not None and size > most):
         wanted = " to ".join(f"{one:g}" for one in (least, most) if one is not None)
         said = f"has {size} {unit}" if unit else f"is {size:g}"
-        word = f"{wanted} {unit}".strip() if least is not None and most is not None else f"{'at least' if most is None else 'at most'} {wanted} {unit}".strip()
+        word = (
+            f"{wanted} {unit}".strip()
+            if least is not None and most is not None
+            else f"{'at least' if most is None else 'at most'} {wanted} {unit}".strip()
+        )
         raise MessageError(f"{where} {said}", hint=word)
     pattern = narrow.get("pattern")
     if pattern and isinstance(value, str) and re.fullmatch(pattern, value) is None:

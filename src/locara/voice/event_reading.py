@@ -37,7 +37,9 @@ def from_json(told: Mapping[str, Any]) -> Event | None:
         found["t"] = float(found.get("t", 0.0))
         return kind(**found)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise MessageError(f"a {kind.type} event that is none: {type(error).__name__}", hint="is it another server?") from None
+        raise MessageError(
+            f"a {kind.type} event that is none: {type(error).__name__}", hint="is it another server?"
+        ) from None
 
 
 def _samples(value: Any) -> Any:
