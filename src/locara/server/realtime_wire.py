@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -136,7 +137,7 @@ def parse(frame: str) -> ClientEvent:
 
 def _json(frame: str) -> JSON:
     try:
-        event = json.loads(frame, parse_constant=_no_number)
+        event = json.loads(frame, parse_constant=_no_number, parse_float=_finite)
         if "\\u" in frame:
             json.dumps(event, ensure_ascii=False).encode()  # half a character, which no model could be given
     except (ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
@@ -144,6 +145,13 @@ def _json(frame: str) -> JSON:
     if not isinstance(event, dict):
         raise Invalid("An event is a JSON object.", code="invalid_json")
     return event
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):  # 1e999: it could not be sent back as JSON
+        raise ValueError("a number is too large")
+    return value
 
 
 def _no_number(name: str) -> NoReturn:
