@@ -28,16 +28,21 @@ let interrupting = false;
 let before = 0;
 const bytes = (piece) => piece.buffer.slice(piece.byteOffset, piece.byteOffset + piece.byteLength);
 
+// A microphone: silence, and the question whenever it is to be asked.
 async function talk() {
-  for (let at = 0; at < speech.length + 48000 * 4; at += 1920) {
-    const piece = Buffer.alloc(1920);
-    speech.copy(piece, 0, at, Math.min(at + 1920, speech.length));
-    if (closing) return;
-    session.sendAudio(bytes(piece));
-    await new Promise((done) => setTimeout(done, 40));
+  while (!closing) {
+    const sound = ask ? speech : Buffer.alloc(1920);
+    ask = false;
+    for (let at = 0; at < sound.length && !closing; at += 1920) {
+      const piece = Buffer.alloc(1920);
+      sound.copy(piece, 0, at, Math.min(at + 1920, sound.length));
+      session.sendAudio(bytes(piece));
+      await new Promise((done) => setTimeout(done, 40));
+    }
   }
 }
 
+let ask = false;
 let closing = false;
 let finish;
 const finished = new Promise((done) => (finish = done));
@@ -48,7 +53,7 @@ session.on("audio", (event) => {
   told.seconds += event.data.byteLength / 48000;
   if (ended === 2 && !interrupting && told.seconds > before + 1.0) {
     interrupting = true;
-    talk();
+    ask = true;
   }
 });
 session.on("transport_event", (event) => {
@@ -57,15 +62,17 @@ session.on("transport_event", (event) => {
   ended += 1;
   if (ended === 2) {
     before = told.seconds;
-    talk();
+    ask = true;
   } else if (ended === 4) setTimeout(finish, 300);
 });
 
+process.on("unhandledRejection", (reason) => told.errors.push("unhandled: " + JSON.stringify(reason) + String(reason)));
 const deadline = setTimeout(() => {
   console.error("too late", JSON.stringify(told));
   process.exit(1);
 }, 45000);
 await session.connect({ apiKey: key, url });
+talk();
 session.sendMessage("What is the weather in Oslo?");
 await finished;
 closing = true;

@@ -29,13 +29,19 @@ async def main(url: str, key: str, speech: bytes) -> dict[str, Any]:
     runner = RealtimeRunner(agent, config={"tracing_disabled": True, "model_settings": {"model_name": "gpt-realtime"}})
     told: dict[str, Any] = {"client": f"openai-agents {version('openai-agents')}", "errors": [], "seconds": 0.0}
     async with await runner.run(model_config={"url": url, "api_key": key}) as session:
+        ask = asyncio.Event()
 
         async def talk() -> None:
-            for at in range(0, len(speech) + 48_000 * 4, 1920):
-                await session.send_audio(speech[at : at + 1920].ljust(1920, b"\0"))
-                await asyncio.sleep(0.04)
+            """A microphone: silence, and the question whenever it is to be asked."""
+            while True:
+                sound = speech if ask.is_set() else b"\0" * 1920
+                ask.clear()
+                for at in range(0, len(sound), 1920):
+                    await session.send_audio(sound[at : at + 1920].ljust(1920, b"\0"))
+                    await asyncio.sleep(0.04)
 
-        talking: list[asyncio.Task[None]] = []
+        talking = asyncio.create_task(talk())
+        asked = 0
         ends = 0
         await session.send_message("What is the weather in Oslo?")
         async with asyncio.timeout(45):
@@ -46,19 +52,20 @@ async def main(url: str, key: str, speech: bytes) -> dict[str, Any]:
                     told["tool"] = event.output
                 elif event.type == "audio":
                     told["seconds"] += len(event.audio.data) / 48_000
-                    if ends == 2 and not talking[1:] and told["seconds"] > told["before"] + 1.0:
-                        talking.append(asyncio.create_task(talk()))  # the long answer is interrupted
+                    if asked == 1 and told["seconds"] > told["before"] + 1.0:
+                        asked = 2  # the long answer is interrupted
+                        ask.set()
                 elif event.type == "audio_interrupted":
                     told["interrupted"] = True
                 elif event.type == "agent_end":
                     ends += 1
                     if ends == 2:  # the call, and the answer after it
                         told["before"] = told["seconds"]
-                        talking.append(asyncio.create_task(talk()))
+                        asked = 1
+                        ask.set()
                     elif ends == 4:
                         break
-        for task in talking:
-            task.cancel()
+        talking.cancel()
         history = [item.model_dump() for item in session._history]
     told["history"] = [
         [item.get("role", item["type"]), (item.get("content") or [{}])[0].get("transcript")] for item in history

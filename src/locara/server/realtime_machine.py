@@ -46,6 +46,7 @@ class Machine:
         session = fresh(
             id_=out.new_id("sess"), model=model, voice=voice, instructions=instructions, transcription=transcription
         )
+        self._over = False
         self._out = out
         self._turns = turns
         self._speaking = speaking
@@ -82,6 +83,8 @@ class Machine:
 
     def asked(self, event: ClientEvent) -> list[Effect]:
         """The client asks for something. What cannot be done is an error event, and nothing else."""
+        if self._over:
+            return []
         try:
             self._asking.ask(event)
         except Invalid as error:
@@ -91,7 +94,8 @@ class Machine:
 
     def refuse(self, error: Invalid) -> list[Effect]:
         """What the client sent cannot be read, or could not be done."""
-        self.refused(error)
+        if not self._over:
+            self.refused(error)
         return self._out.take()
 
     def refused(self, error: Invalid) -> None:
@@ -107,6 +111,8 @@ class Machine:
 
     def happened(self, news: Rendered | Called | Lapsed | Over | Tick) -> list[Effect]:
         """Sound left the gate, a function is called, time passes."""
+        if self._over:
+            return []
         match news:
             case Rendered():
                 self._speaking.rendered(news)
@@ -127,6 +133,8 @@ class Machine:
 
     def told(self, event: events.Event) -> list[Effect]:
         """The session tells of something."""
+        if self._over:
+            return []
         self._asking.now = max(self._asking.now, event.t)
         match event:
             case events.SpeechStart(turn=int(turn)):
@@ -199,6 +207,7 @@ class Machine:
         self._out.send("error", error={**error, "param": None, "event_id": None})
 
     def _ended(self, reason: str) -> None:
+        self._over = True
         self._speaking.cancel()
         code, why = CLOSES.get(reason, (1011, f"the conversation ended: {reason}"))
         self._out.do(Close(code, why))

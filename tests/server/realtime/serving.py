@@ -31,8 +31,12 @@ WITHIN = 30.0
 """Seconds that a test waits for an event; it usually comes in a fraction of one."""
 
 
+LEAST_SPEECH = 0.9
+"""Seconds in which somebody has said something: less is a click, or the beginning of it."""
+
+
 class Recogniser:
-    """Understands ``texts``, one a turn, whatever is said."""
+    """Understands ``texts``, one a turn, whatever is said, if it is long enough."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.info = EngineInfo("scripted", "recogniser", "Apache-2.0")
@@ -53,12 +57,15 @@ class _Recognition:
     def __init__(self, of: Recogniser) -> None:
         self._of = of
         self._text: str | None = None
+        self._given = 0
 
     async def push(self, samples: Samples) -> str | None:
-        del samples
+        self._given += samples.size
         return None
 
     async def settle(self) -> Transcript:
+        if self._given < LEAST_SPEECH * 16_000:
+            return Transcript("")
         if self._text is None:
             self._text = self._of.texts[min(self._of.turns, len(self._of.texts) - 1)]
             self._of.turns += 1
@@ -106,11 +113,17 @@ def omni(replies: Sequence[str] = ("Hello there.",)) -> Engines:
     return Engines(lambda _kind: ScriptedSpeechModel(replies))
 
 
-def question() -> Samples:
-    """Somebody asks something: float32 at 24 kHz, and half a second of silence around it."""
+_LINES = ((0.3, 1.9), (5.0, 7.5))
+"""Seconds of the recording in which one thing is said, with a little silence before and after."""
+
+
+def question(number: int = 1) -> Samples:
+    """Somebody asks something (0: "what time is it", 1: "what is twelve times seven"): float32 at 24 kHz."""
     with resources.files("locara.cli").joinpath("question.wav").open("rb") as file, wave.open(file, "rb") as recording:
+        rate = recording.getframerate()
         data = np.frombuffer(recording.readframes(recording.getnframes()), "<i2").astype(np.float32) / 32768
-        return resample(data, recording.getframerate(), RATE)
+    start, end = _LINES[number]
+    return resample(data[round(start * rate) : round(end * rate)], rate, RATE)
 
 
 @contextlib.asynccontextmanager
