@@ -66,6 +66,9 @@ class Turns:
         if pressed is not None:
             pressed.turn = turn
             return
+        if self.voice is not None:  # a session has one at a time; should its end have been missed, this is it
+            self._stop_telling(self.voice)
+            self._open.remove(self.voice)
         self._open.append(Turn(self._out.new_id("item"), turn, max(0.0, t - ONSET_SECONDS)))
         if tell:
             self.tell()
@@ -180,7 +183,8 @@ class Turns:
     def _commit(self, turn: Turn) -> None:
         if not turn.by_hand:
             self.tell()
-            self._stop_telling(turn)
+        for one in self._open:
+            self._stop_telling(one)
         turn.committed = True
         last = self._book.items.all[-1].id if self._book.items.all else None
         self._out.send("input_audio_buffer.committed", previous_item_id=last, item_id=turn.item)
