@@ -4,7 +4,8 @@
 spoken one that is interrupted by another. Prints one JSON object.
 """
 
-# This file is run by another environment's Python, and imports nothing of Locara.
+# This file is run by another environment's Python, and imports nothing of Locara: here its imports are not to be had.
+# mypy: ignore-errors
 from __future__ import annotations
 
 import asyncio

@@ -1,10 +1,11 @@
-"""The stock ``openai`` client against a server: only base URL and key are ours. Runs where ``openai[realtime]`` is installed.
+"""The stock ``openai`` client against a server: only base URL and key are ours. Needs ``openai[realtime]``.
 
 ``python realtime_openai.py URL KEY SPEECH``: ``SPEECH`` is raw 16-bit PCM at 24 kHz. Every server event is held against the
 client's own pydantic models, strictly. Prints one JSON object.
 """
 
-# This file is run by another environment's Python, and imports nothing of Locara.
+# This file is run by another environment's Python, and imports nothing of Locara: here its imports are not to be had.
+# mypy: ignore-errors
 from __future__ import annotations
 
 import asyncio

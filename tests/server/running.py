@@ -16,7 +16,22 @@ from locara.server import app as doors
 from locara.server import serving
 from locara.server.settings import Limits, Settings
 
-TOKEN = "a-token-of-the-tests-0123456789"
+TOKEN = "a-token-of-the-tests-0123456789"  # noqa: S105  opens nothing but a test
+
+PAGE = """<!doctype html><title>Locara</title><script src="/sdk/locara.js"></script>"""
+SCRIPT = """// What the real page does: trades its code, takes it out of the address, connects. Framed, it says so.
+if (parent !== window) parent.postMessage("framed", "*");
+const code = location.hash.match(/code=([^&]+)/);
+history.replaceState(null, "", "/");
+if (code) (async () => {
+  const headers = {"Content-Type": "application/json"};
+  const answer = await fetch("/code", {method: "POST", headers, body: JSON.stringify({code: code[1]})});
+  const {token} = await answer.json();
+  const socket = new WebSocket(`ws://${location.host}/echo-socket`, ["locara.ipc.v1", `locara.token.${token}`]);
+  socket.onopen = () => socket.send("hello");
+  socket.onmessage = () => socket.close();
+})();
+"""
 
 
 @dataclass
@@ -26,12 +41,16 @@ class Seats:
     taken: int = 0
     free: int = 8
 
+    def shut(self) -> None:
+        self.free = 0
+
 
 @dataclass
 class Echo:
     """A door that says what came in, and remembers what was done."""
 
     done: list[str] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def routes(self) -> list[web.AbstractRouteDef]:
         return [
@@ -60,6 +79,7 @@ class Echo:
         async for message in socket:
             await socket.send_str(f"heard {len(message.data)}")
         self.done.append(f"closed {socket.close_code}")
+        self.ended.set()
         return socket
 
     async def endless(self, request: web.Request) -> web.StreamResponse:
@@ -70,13 +90,14 @@ class Echo:
                 await response.write(b"\0" * 65536)
                 await asyncio.sleep(0)
         self.done.append("endless ended")
+        self.ended.set()
         return response
 
     async def page(self, _: web.Request) -> web.Response:
-        return web.Response(text="<title>Locara</title>", content_type="text/html")
+        return web.Response(text=PAGE, content_type="text/html")
 
     async def script(self, _: web.Request) -> web.Response:
-        return web.Response(text="export {};", content_type="text/javascript")
+        return web.Response(text=SCRIPT, content_type="text/javascript")
 
 
 @contextlib.asynccontextmanager

@@ -8,10 +8,10 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.server.running import TOKEN
 
 from locara.server.guard import OPEN_FOLDERS, OPEN_PATHS, Facts, guard, is_open, is_token, tokens_of
 
-TOKEN = "t0ken_of-the-tests-0123456789"
 GUARD = guard(TOKEN, 7777, origins=("http://localhost:5173",))
 GOOD = Facts("GET", "/v1/models", "/v1/models", ("127.0.0.1:7777",), authorizations=(f"Bearer {TOKEN}",))
 POST = dataclasses.replace(

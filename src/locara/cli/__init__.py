@@ -16,6 +16,7 @@ from locara.errors import LocaraError
 
 COMMANDS = {
     "talk": "talk with your computer: with a microphone, or with a recording",
+    "serve": "a server on this machine: web page, Realtime and REST protocols, Locara's own",
     "transcribe": "speech to text: files, a pipe, or the microphone while you speak",
     "say": "text to speech, to a speaker or to a file",
     "devices": "the microphones and speakers of this machine",

@@ -22,6 +22,9 @@ OURS = "dev.locara."
 EMBEDDED = Path(__file__).parents[1] / "cli" / "locara.toml"
 """The manifest of the ``locara`` command."""
 
+PAGE = Path(__file__).parents[1] / "server" / "page" / "locara.toml"
+"""The manifest of the page that `locara serve` shows."""
+
 _NAME = 40  # characters of a program's name in its id
 
 
@@ -71,7 +74,7 @@ def declares(manifest: Manifest) -> bool:
 def _named(manifest: Manifest) -> Manifest:
     """Raises ``ManifestError`` for an id that would get what was granted to another."""
     made_here = not (manifest.path or manifest.modalities or manifest.models or manifest.reasons)
-    ours = manifest.path and Path(manifest.path).resolve() == EMBEDDED.resolve()
+    ours = manifest.path and Path(manifest.path).resolve() in (EMBEDDED.resolve(), PAGE.resolve())
     if (manifest.id.startswith(LOCAL) and not made_here) or (manifest.id.startswith(OURS) and not ours):
         raise ManifestError(
             f"the id {manifest.id!r}: {LOCAL}* is what programs without a manifest get, {OURS}* is Locara's own",

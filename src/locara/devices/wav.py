@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import struct
 import threading
@@ -80,6 +81,11 @@ def read_wav(path: str | os.PathLike[str]) -> tuple[Samples, int]:
         raise AudioError(f"{path} may not be read: {error.strerror}", hint="check its permissions") from error
     except OSError as error:
         raise AudioError(f"{path} cannot be read: {error.strerror or error}", hint="check the disk and path") from error
+
+
+def parse_wav(data: bytes | bytearray, name: str = "the recording") -> tuple[Samples, int]:
+    """As `read_wav`, of a file's bytes. ``name``: how errors call it."""
+    return _parse(io.BytesIO(data), len(data), Path(name))
 
 
 def _not_a_file(path: Path) -> AudioError:

@@ -198,6 +198,7 @@ def _preflight_headers() -> dict[str, str]:
 
 async def _dress(request: web.Request, response: web.StreamResponse) -> None:
     """The headers of every answer, also of those that are streamed."""
+    response.headers[hdrs.SERVER] = "locara"  # which versions are under it is nobody's business
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     guard = request.app[RUNTIME].guard

@@ -60,9 +60,7 @@ Patience = Literal["quick", "normal", "patient"]
 class SessionStart:
     """Begins a conversation; one a connection at a time. Answered when every stage is warm."""
 
-    manifest: str | None = field(
-        "the text of the app's locara.toml; without it the app is the page", default=None, most=256_000
-    )
+    manifest: str | None = field("the text of the app's locara.toml; left out: the page", default=None, most=256_000)
     stt: Stage = field("speech to text, as `voice.session` takes it", default=None, most=256)
     llm: Stage = field("language model", default=None, most=256)
     tts: Stage = field("text to speech", default=None, most=256)
@@ -328,7 +326,6 @@ class Withdrawn:
     """A question that needs no answer any more."""
 
     question: str = field("its number")
-    withdrawn: bool = field("always true")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,8 +341,8 @@ class ToolWanted:
 class States:
     """What both sides do: the states of docs/turns.md."""
 
-    user: str = field("idle, attentive, talking, ...")
-    assistant: str = field("idle, preparing, speaking, ...")
+    user: str = field("quiet, talking, pausing, yielded")
+    assistant: str = field("idle, preparing, speaking, ducked, held")
     muted: bool = field("the microphone gives zeros")
 
 
@@ -425,14 +422,14 @@ def request(text: str) -> Request:
             number = given
         for name in whole:
             if name not in ("id", "method", "params"):
-                raise MessageError(f"a message has no {ascii(name[:40])}", hint="it has id, method and params")
+                raise MessageError(f"a message has no {name[:40]!a}", hint="it has id, method and params")
         method = whole.get("method")
         if not isinstance(method, str):
             raise MessageError("the message names no method", hint="see docs/ipc.md")
         if method not in METHODS:
             near = difflib.get_close_matches(method[:64], METHODS, n=1)
             guess = f"did you mean {near[0]!r}? " if near else ""
-            raise MessageError(f"there is no method {ascii(method[:64])}", hint=f"{guess}See docs/ipc.md")
+            raise MessageError(f"there is no method {method[:64]!a}", hint=f"{guess}See docs/ipc.md")
         return Request(number, method, read(METHODS[method][0], whole.get("params", {}), method))
     except MessageError as error:
         raise BadRequest(error, number) from None
@@ -482,7 +479,7 @@ def event(told: Mapping[str, Any], seq: int) -> str:
     return written({"event": told, "seq": seq})
 
 
-def push(name: Literal["hello", "consent", "tool", "state", "closing"], value: Any) -> str:
+def push(name: Literal["hello", "consent", "withdrawn", "tool", "state", "closing"], value: Any) -> str:
     """A push that has one of the dataclasses above."""
     return written({name: as_json(value)})
 
@@ -492,11 +489,12 @@ def flush(at: int) -> str:
     return written({"playback": "flush", "at": at})
 
 
-PUSHES: Mapping[str, tuple[type, ...]] = {
-    "hello": (Hello,),
-    "consent": (Asked, Withdrawn),
-    "tool": (ToolWanted,),
-    "state": (States,),
-    "closing": (Closing,),
+PUSHES: Mapping[str, type] = {
+    "hello": Hello,
+    "consent": Asked,
+    "withdrawn": Withdrawn,
+    "tool": ToolWanted,
+    "state": States,
+    "closing": Closing,
 }
-"""Push -> what it may hold. Beside them: ``event`` with ``seq``, and ``playback``."""
+"""Push -> what it holds. Beside them: ``event`` with ``seq``, and ``playback`` with ``at``."""

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from locara.engines.contracts import Engine, Kind
+from locara.engines.contracts import Engine, EngineInfo, Kind
 from locara.errors import SessionError
 from locara.voice import choosing
 from locara.voice.brain import Deadlines
@@ -22,6 +22,10 @@ from locara.voice.loading import close_all, load_all
 
 SPARE = 2
 """Copies of an engine that wait loaded, unused: the next two sessions start without loading."""
+
+IDLE = 8
+"""Unused copies of all engines together: a client that asks for one voice after another would fill the memory with them.
+The one that was unused for longest goes."""
 
 STAGES: tuple[Kind, ...] = ("vad", "turn", "stt", "llm", "tts")
 
@@ -52,6 +56,7 @@ class Pool:
         self._spare = spare
         self._shelves: dict[tuple[Kind, str], _Shelf] = {}
         self._out: set[Loan] = set()
+        self._unused: list[Loan] = []  # idle copies, as they came back
         self._closed = False
 
     @property
@@ -98,9 +103,18 @@ class Pool:
                 return
         elif self._to_keep(loan.engine, shelf) and not broken:
             shelf.idle.append(loan.engine)
+            await self._make_room(loan)
             return
         if not any(other.engine is loan.engine for other in self._out):
             await close_all([loan.engine], self._deadlines.close)
+
+    async def _make_room(self, back: Loan) -> None:
+        self._unused = [one for one in self._unused if one.engine in self._shelves[(one.kind, one.name)].idle]
+        self._unused = [*(one for one in self._unused if one.engine is not back.engine), back]
+        if len(self._unused) > IDLE:
+            oldest = self._unused.pop(0)
+            self._shelves[(oldest.kind, oldest.name)].idle.remove(oldest.engine)
+            await close_all([oldest.engine], self._deadlines.close)
 
     def _to_keep(self, engine: Engine, shelf: _Shelf) -> bool:
         return engine.info.sharing == "in-turn" and not self._closed and len(shelf.idle) < self._spare
@@ -116,8 +130,8 @@ class Pool:
             raise
         await self.give_back(loan)
 
-    async def warm(self, stages: Mapping[Kind, Any]) -> None:
-        """Loads one copy of each, side by side, so that the first session starts at once."""
+    async def warm(self, stages: Mapping[Kind, Any]) -> dict[Kind, EngineInfo]:
+        """Loads one copy of each, side by side, so that the first session starts at once. Returns what was loaded."""
         loans = await asyncio.gather(
             *(self.take(kind, stage) for kind, stage in stages.items()), return_exceptions=True
         )
@@ -127,6 +141,7 @@ class Pool:
         for problem in loans:
             if isinstance(problem, BaseException):
                 raise problem
+        return {loan.kind: loan.engine.info for loan in loans if isinstance(loan, Loan)}
 
     async def close(self) -> None:
         """Closes everything that is not lent, and what is lent when it comes back."""

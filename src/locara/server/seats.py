@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 from locara.consent.access import Access, ByToken
 from locara.consent.asking import Ask
 from locara.devices.remote import Deliver, RemoteMicrophone, RemoteSpeaker
-from locara.engines.contracts import Kind, Tool
+from locara.engines.contracts import EngineInfo, Kind, Tool
 from locara.errors import LocaraError
 from locara.gate.opening import needed
 from locara.manifest.values import Manifest
@@ -80,14 +80,15 @@ class Seat:
         self.speaker = speaker
         self._loans = loans
         self._seats = seats
-        self._left = False
+        self._leaving: asyncio.Task[None] | None = None
         self.began = asyncio.get_running_loop().time()
 
     async def leave(self) -> None:
-        """Stops the session, gives its engines back and frees the seat. May be called twice; is not cancelled half way."""
-        if not self._left:
-            self._left = True
-            await asyncio.shield(asyncio.create_task(self._leave(), name="locara-leave-seat"))
+        """Stops the session, gives its engines back and frees the seat. Whoever calls it second waits for that, too; it is
+        not cancelled half way."""
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave(), name="locara-leave-seat")
+        await asyncio.shield(self._leaving)
 
     async def _leave(self) -> None:
         try:
@@ -117,11 +118,11 @@ class Seats:
         """Seats left."""
         return 0 if self._shut else max(0, self.settings.limits.sessions - self.taken)
 
-    async def warm(self) -> None:
-        """Loads what a session without wishes needs. Raises what loading raises."""
+    async def warm(self) -> dict[Kind, EngineInfo]:
+        """Loads what a session without wishes needs, and returns what that is. Raises what loading raises."""
         omni = self.settings.stages.get("omni")
         kinds: tuple[Kind, ...] = ("omni", "turn") if omni is not None else ("turn", "stt", "llm", "tts")
-        await self.pool.warm({kind: _of_engine(self.settings.stages.get(kind)) for kind in kinds})
+        return await self.pool.warm({kind: _of_engine(self.settings.stages.get(kind)) for kind in kinds})
 
     async def take(self, wish: Wish, *, deliver: Deliver, ask: Ask | None = None) -> Seat:
         """A session that has started. ``deliver`` gets its sound, see `RemoteSpeaker`. Raises ``Busy``, and what

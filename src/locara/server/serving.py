@@ -17,7 +17,7 @@ from aiohttp import WSCloseCode, web
 
 from locara.errors import ConfigError
 from locara.server import app as doors
-from locara.server import listening
+from locara.server import listening, wyoming
 from locara.server.codes import Codes
 from locara.server.connections import Connections
 from locara.server.counting import Counters
@@ -48,6 +48,7 @@ class Server:
         self.stalls = Stalls(runtime.counters)
         self.connections = Connections(runtime.settings.limits, runtime.counters)
         self._listening: asyncio.Server | None = None
+        self._wyoming: wyoming.Wyoming | None = None
         self._runner = web.AppRunner(
             self.app,
             access_log=None,  # its lines have addresses with their query
@@ -75,6 +76,8 @@ class Server:
         assert self._runner.server is not None
         factory = self.connections.around(self._runner.server)
         self._listening = await asyncio.get_running_loop().create_server(factory, sock=one, backlog=listening.BACKLOG)
+        if self.runtime.settings.wyoming_port is not None:
+            self._wyoming = await wyoming.start(self.runtime)
         self.stalls.start()
 
     async def drain(self, hurry: asyncio.Event | None = None) -> None:
@@ -82,6 +85,7 @@ class Server:
         ``drain_seconds``, or until ``hurry`` is set. Then the connections that are left are closed with 1012, so that
         clients come back later."""
         self.app[DRAINING].set()
+        self.runtime.seats.shut()
         hurry = asyncio.Event() if hurry is None else hurry
         underway = self.app[UNDERWAY]
         with contextlib.suppress(TimeoutError):
@@ -99,6 +103,8 @@ class Server:
             self._listening.close()
         try:
             async with asyncio.timeout(2 * _END_SECONDS + 1.0):
+                if self._wyoming is not None:
+                    await self._wyoming.close()
                 await self._runner.cleanup()
         except TimeoutError:
             pass

@@ -61,3 +61,5 @@ class Settings:
     offline: bool = False
     wyoming_port: int | None = None
     """Of the Wyoming services; None: they are not offered."""
+    wyoming_host: str = "127.0.0.1"
+    """Their protocol knows no password: whoever reaches this address can have speech made and recognised here."""

@@ -24,6 +24,9 @@ STALL_SECONDS = 0.05
 """What counts."""
 
 BEAT_SECONDS = 0.02
+_LOOK_SECONDS = 0.03
+"""The thread looks before it is a stall: at one that lasts just so long there is no second look."""
+
 _LOG_EVERY_SECONDS = 5.0
 """A line at most so often: a machine that is too slow is told so, not flooded."""
 
@@ -34,8 +37,7 @@ _log = logging.getLogger("locara.server")
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """The loop stood ``seconds``. ``where``: innermost first, ``file:line`` each, of our own code as far as there is any;
-    empty if it was over before the thread could look."""
+    """The loop stood ``seconds``. ``where``: see `places`; empty if it was over before the thread could look."""
 
     seconds: float
     where: tuple[str, ...]
@@ -99,7 +101,7 @@ class Stalls:
     def _watch(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
             beat = self._beat
-            if time.perf_counter() - beat < BEAT_SECONDS + STALL_SECONDS:
+            if time.perf_counter() - beat < BEAT_SECONDS + _LOOK_SECONDS:
                 continue
             if self._seen is None or self._seen[0] != beat:
                 frame = sys._current_frames().get(self._watched)
@@ -108,11 +110,12 @@ class Stalls:
 
 
 def places(frame: FrameType | None) -> tuple[str, ...]:
-    """The lines of code that a frame stands in, innermost first. No names, no values."""
+    """The lines of code that a frame stands in, innermost first: the innermost of all, then our own that led there. No
+    names, no values."""
     found: list[str] = []
     while frame is not None and len(found) < _MOST_FRAMES:
         path = Path(frame.f_code.co_filename)
-        if path.parent.name != "asyncio":  # the loop's own frames say nothing
+        if not found or "locara" in path.parts:
             found.append(f"{path.parent.name}/{path.name}:{frame.f_lineno}")
         frame = frame.f_back
     return tuple(found)

@@ -1,7 +1,6 @@
 """A span for each turn, with the parts of its latency as children: for whoever collects OpenTelemetry traces.
 
-What may live here: turning a `turn-end` into spans. Needs ``pip install "locara[otel]"``, and an exporter that the user
-sets up (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``opentelemetry-instrument``, or in code); without the package nothing happens.
+What may live here: turning a `turn-end` into spans. Needs ``pip install "locara[otel]"``; where they go is `trace_export`.
 No span holds a word: numbers, reasons and ids only.
 """
 

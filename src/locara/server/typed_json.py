@@ -13,10 +13,11 @@ import difflib
 import functools
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from locara.errors import MessageError
 
@@ -95,7 +96,7 @@ def read(kind: type[T], value: Any, where: str) -> T:
     """``value`` as a ``kind``, a dataclass. ``where``: how the errors call it. Raises ``MessageError``."""
     if not isinstance(value, dict):
         raise MessageError(f"{where} is {_said(value)}, not an object", hint=_example(kind))
-    known = _fields(kind)
+    known = _fields(cast(Any, kind))
     for name in value:
         if name not in known:
             raise MessageError(f"{where} has no {_quoted(name)}", hint=_meant(name, known))
@@ -194,30 +195,31 @@ def _walk(value: Any, where: str) -> None:
 
 
 def _narrowed(value: Any, where: str, narrow: Mapping[str, Any]) -> Any:
-    import re
-
     least, most = narrow.get("least"), narrow.get("most")
     if isinstance(value, str) and most is None:
         most = TEXT
+    size: float
     if isinstance(value, str | tuple):
         size, unit = len(value), "characters" if isinstance(value, str) else "items"
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        size, unit = value, ""  # type: ignore[assignment]
+        size, unit = value, ""
     else:
         return value
     if (least is not None and size < least) or (most is not None and size > most):
-        wanted = " to ".join(f"{one:g}" for one in (least, most) if one is not None)
-        said = f"has {size} {unit}" if unit else f"is {size:g}"
-        word = (
-            f"{wanted} {unit}".strip()
-            if least is not None and most is not None
-            else f"{'at least' if most is None else 'at most'} {wanted} {unit}".strip()
+        raise MessageError(
+            f"{where} has {size:g} {unit}" if unit else f"{where} is {size:g}",
+            hint=f"{_bounds(least, most)} {unit}".strip(),
         )
-        raise MessageError(f"{where} {said}", hint=word)
     pattern = narrow.get("pattern")
     if pattern and isinstance(value, str) and re.fullmatch(pattern, value) is None:
         raise MessageError(f"{where} is {_said(value)}", hint=f"it must match {pattern}")
     return value
+
+
+def _bounds(least: float | None, most: float | None) -> str:
+    if least is None or most is None:
+        return f"at most {most:g}" if least is None else f"at least {least:g}"
+    return f"{least:g} to {most:g}"
 
 
 def _said(value: Any) -> str:
@@ -280,7 +282,7 @@ def schema(kind: type) -> dict[str, Any]:
     return out
 
 
-def _schema_of(hint: Any, narrow: Mapping[str, Any]) -> dict[str, Any]:
+def _schema_of(hint: Any, narrow: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR0911  one for each kind of type
     choices = _choices(hint)
     if len(choices) > 1:
         return {"anyOf": [_schema_of(one, narrow) for one in choices]}

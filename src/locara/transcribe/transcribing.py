@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from locara.audio import BLOCK, RATE, Resampler, Samples, clean, mono, resample
 from locara.devices.wav import read_wav
-from locara.engines.contracts import Detector, EngineInfo, Recogniser, Recognition
+from locara.engines.contracts import Detector, EngineInfo, Recogniser, Recognition, TimedWord
 from locara.errors import AudioError, EngineTimeout, SessionError
 from locara.manifest.values import Manifest
 from locara.transcribe.cutting import BEFORE_SECONDS, BEGIN_BLOCKS, Began, Cutter, Ended
@@ -39,13 +39,15 @@ _YIELD_BLOCKS = 50
 class Segment:
     """A piece of text. ``start`` and ``end`` in seconds from the beginning of the sound, the pause after it included.
     ``final``: it will not change any more; before that the same segment (same ``start``) comes again, with more text.
-    ``confidence``: 0 to 1, None where the engine has none."""
+    ``confidence``: 0 to 1, None where the engine has none. ``words``: of a final one, with times on the same clock as
+    ``start``; empty where the engine has none."""
 
     text: str
     start: float
     end: float
     final: bool = True
     confidence: float | None = None
+    words: tuple[TimedWord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,9 @@ class _Utterances:
             await self._give()
         got = await self._asked(self._recognition.settle(), self._deadlines.settle + (end - self._start) / RATE)
         await self.close()
-        return Segment(got.text, self._start / RATE, end / RATE, True, got.confidence) if got.text else None
+        start = self._start / RATE
+        words = tuple(TimedWord(one.text, start + one.start, start + one.end) for one in got.words)
+        return Segment(got.text, start, end / RATE, True, got.confidence, words) if got.text else None
 
     async def _asked(self, work: Awaitable[T], deadline: float) -> T:
         try:

@@ -1,7 +1,7 @@
 """What holds for every stream of server events of the Realtime protocol, whatever was said.
 
-What may live here: the rules, and `check`, which applies them. They are our own reading of OpenAI's documentation and of what
-stock clients die of; see docs/realtime.md.
+What may live here: the rules, and `check`, which applies them. They are our own reading of OpenAI's documentation and of
+what stock clients die of; see docs/realtime.md.
 """
 
 from __future__ import annotations

@@ -15,9 +15,8 @@ from importlib import resources
 from typing import Any
 
 import aiohttp
-import numpy as np
 
-from locara.audio import Samples, pcm16, resample
+from locara.audio import Samples, from_pcm16, pcm16, resample
 from locara.engines.contracts import EngineInfo, Transcript
 from locara.server import serving
 from locara.server.pool import Pool
@@ -25,7 +24,7 @@ from locara.server.seats import Seats
 from locara.server.settings import Limits, Settings
 from locara.testing import ScriptedModel, ScriptedSpeechModel, ScriptedVoice
 
-TOKEN = "realtime-test-token_0123456789"
+TOKEN = "realtime-test-token_0123456789"  # noqa: S105  of a server that lives for a test
 RATE = 24_000
 WITHIN = 30.0
 """Seconds that a test waits for an event; it usually comes in a fraction of one."""
@@ -121,7 +120,7 @@ def question(number: int = 1) -> Samples:
     """Somebody asks something (0: "what time is it", 1: "what is twelve times seven"): float32 at 24 kHz."""
     with resources.files("locara.cli").joinpath("question.wav").open("rb") as file, wave.open(file, "rb") as recording:
         rate = recording.getframerate()
-        data = np.frombuffer(recording.readframes(recording.getnframes()), "<i2").astype(np.float32) / 32768
+        data = from_pcm16(recording.readframes(recording.getnframes()))
     start, end = _LINES[number]
     return resample(data[round(start * rate) : round(end * rate)], rate, RATE)
 

@@ -180,8 +180,8 @@ JSONS = st.recursive(
 NAMES = st.sampled_from(
     """session audio item response item_id content_index audio_end_ms previous_item_id event_id response_id type role content
     text transcript call_id output name arguments input format turn_detection transcription noise_reduction voice speed tools
-    tool_choice instructions output_modalities max_output_tokens metadata conversation silence_duration_ms threshold eagerness
-    create_response interrupt_response prefix_padding_ms idle_timeout_ms rate parameters description id""".split()
+    tool_choice instructions output_modalities max_output_tokens metadata conversation silence_duration_ms threshold
+    eagerness create_response interrupt_response prefix_padding_ms idle_timeout_ms rate parameters description id""".split()
 )
 WORDS = st.sampled_from(
     """server_vad semantic_vad message function_call function_call_output user assistant system input_text output_text

@@ -1,5 +1,5 @@
-"""The stock clients, unmodified: ``openai``, ``openai-agents`` and npm's ``@openai/agents-realtime``, each in a process and an
-environment of its own, which ``scripts/realtime_clients.py`` makes. Only the base URL and the key are ours.
+"""The stock clients, unmodified: ``openai``, ``openai-agents`` and npm's ``@openai/agents-realtime``, each in a process of
+its own and an environment that ``scripts/realtime_clients.py`` makes. Only the base URL and the key are ours.
 
 ``LOCARA_CLIENTS`` names the folder with the environments; without it, ``.clients`` beside the project.
 """
