@@ -39,7 +39,7 @@ def _responses(events: Sequence[Event], *, ended: bool) -> None:
             assert event["response"]["status"] in ("completed", "cancelled", "failed", "incomplete")
             assert not open_parts, "no part is left open"
             assert not open_items, "no item is left open"
-            over.add(active)
+            over.add(event["response"]["id"])
             active = None
         elif kind.startswith("response."):
             assert event["response_id"] == active, f"nothing of a response after its end: {kind}"

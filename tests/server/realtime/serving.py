@@ -37,7 +37,8 @@ LEAST_SPEECH = 0.9
 class Recogniser:
     """Understands ``texts``, one a turn, whatever is said, if it is long enough."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], least: float = LEAST_SPEECH) -> None:
+        self.least = least
         self.info = EngineInfo("scripted", "recogniser", "Apache-2.0")
         self.texts = list(texts)
         self.turns = 0
@@ -63,7 +64,7 @@ class _Recognition:
         return None
 
     async def settle(self) -> Transcript:
-        if self._given < LEAST_SPEECH * 16_000:
+        if self._given < self._of.least * 16_000:
             return Transcript("")
         if self._text is None:
             self._text = self._of.texts[min(self._of.turns, len(self._of.texts) - 1)]
@@ -94,12 +95,13 @@ def scripted(
     *,
     chars_per_second: float = 30.0,
     tokens_per_second: float = 200.0,
+    least: float = LEAST_SPEECH,
 ) -> Engines:
     """Engines that hear ``texts`` and answer ``replies``."""
 
     def make(kind: str) -> Any:
         if kind == "stt":
-            return Recogniser(texts)
+            return Recogniser(texts, least)
         if kind == "tts":
             return ScriptedVoice(first_chunk=0.02, chars_per_second=chars_per_second)
         return ScriptedModel(replies, first_token=0.02, tokens_per_second=tokens_per_second)
