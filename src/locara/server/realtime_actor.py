@@ -39,12 +39,19 @@ TICK_SECONDS = 0.1
 WRITE_SECONDS = 10.0
 """A message that the network has not taken after so long is not waited for."""
 
+OUTGOING_BYTES = 8 << 20
+"""Of messages that wait for a slow reader, beside their number: a minute of sound, and no room for a client that asks for
+large items and never reads them."""
+
 LAST_WORDS_SECONDS = 1.0
 """For what is still to be sent when a connection ends, and for the goodbye of both sides."""
 
 MOST_FAULTS = 100
 """Frames that cannot be read, until the connection is closed: a client with a mistake sees it, and does not fill the
 network with it."""
+
+_ENDING: set[asyncio.Task[None]] = set()
+"""Connections that are ending: tasks that nobody refers to may vanish."""
 
 Happened = ClientEvent | Invalid | Event | Rendered | Called | Lapsed | Over | Tick | Close
 
@@ -62,6 +69,7 @@ class Connection:
         self._end: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         self._seat: Seat | None = None
         self._faults = 0
+        self._waiting_bytes = 0
         self.sent_bytes = 0
         """Bytes of messages that were sent."""
 
@@ -96,10 +104,11 @@ class Connection:
             return
         self._numbered += 1
         text = json.dumps({"event_id": f"event_{self._mark}{self._numbered:06d}", **event}, separators=(",", ":"))
-        try:
-            self._outbox.put_nowait(text)
-        except asyncio.QueueFull:
+        if self._outbox.full() or self._waiting_bytes + len(text) > OUTGOING_BYTES:
             self.drop(Close(WSCloseCode.TRY_AGAIN_LATER, "too slow: read what you are sent"))
+            return
+        self._waiting_bytes += len(text)
+        self._outbox.put_nowait(text)
 
     # --- its life -----------------------------------------------------------------------------------------------------
 
@@ -117,7 +126,11 @@ class Connection:
         try:
             close = await asyncio.shield(self._end)
         finally:
-            await self._finish(tasks, close)
+            # Whoever waits here is cancelled when the network is gone; the seat is given back all the same.
+            ending = asyncio.create_task(self._finish(tasks, close), name="locara-realtime-end")
+            _ENDING.add(ending)
+            ending.add_done_callback(_ENDING.discard)
+            await asyncio.shield(ending)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -128,6 +141,13 @@ class Connection:
 
     async def _finish(self, tasks: list[asyncio.Task[None]], close: Close) -> None:
         reader, writer, conversation = tasks
+        try:
+            await self._say_goodbye(reader, writer, close)
+        finally:
+            conversation.cancel()  # last: giving up a seat may take seconds
+            await asyncio.gather(conversation, return_exceptions=True)
+
+    async def _say_goodbye(self, reader: asyncio.Task[None], writer: asyncio.Task[None], close: Close) -> None:
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
         with contextlib.suppress(TimeoutError, ConnectionError, RuntimeError):
@@ -138,8 +158,6 @@ class Connection:
         with contextlib.suppress(TimeoutError, ConnectionError, RuntimeError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await self._socket.close(code=close.code, message=close.reason.encode()[:120])
-        conversation.cancel()  # last: giving up a seat may take seconds
-        await asyncio.gather(conversation, return_exceptions=True)
 
     async def _read(self) -> None:
         messages, size = averaged(self._limits.messages_per_second), averaged(self._limits.bytes_per_second)
@@ -186,6 +204,7 @@ class Connection:
                 self.drop(Close(WSCloseCode.OK, ""))
                 return
             finally:
+                self._waiting_bytes -= len(text)
                 self._outbox.task_done()
 
     # --- the conversation ---------------------------------------------------------------------------------------------

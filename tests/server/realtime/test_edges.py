@@ -171,6 +171,27 @@ def test_a_client_that_leaves_gives_its_seat_back() -> None:
     run(work())
 
 
+def test_a_client_that_never_reads_is_closed_and_its_seat_is_free() -> None:
+    async def work() -> None:
+        async with server(scripted(), limits=Limits(sessions=1)) as port, connected(port) as deaf:
+            await deaf.until("session.created")
+            text = {"type": "input_text", "text": "x" * 90_000}
+            item = {"id": "large", "type": "message", "role": "user", "content": [text]}
+            await deaf.send("conversation.item.create", item=item)
+            await deaf.until("conversation.item.done")
+            for _ in range(900):  # 80 MB, of which the network and the server together keep some
+                await deaf.send("conversation.item.retrieve", item_id="large")
+            for _ in range(200):
+                async with connected(port) as other:
+                    if (await other.next())["type"] == "session.created":
+                        break
+                await asyncio.sleep(0.1)
+            else:
+                raise AssertionError("it still has its seat")
+
+    run(work())
+
+
 def test_with_the_engines_of_the_installation() -> None:
     """Nothing is scripted: pocketsphinx understands the recording, the built-in responder answers, espeak-ng speaks."""
     pytest.importorskip("pocketsphinx", reason="no recogniser is installed here")
