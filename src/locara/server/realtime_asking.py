@@ -253,7 +253,11 @@ class Asking:
         self._speaking.abandon()
         book = None if settings["conversation_id"] is not None else Book()
         response = self._speaking.begin(settings, turn=None, asked=True, book=book)
-        self._speaking.ask(Respond(response.id, **wish, after_input=self._turns.unsettled))
+        asked = Respond(response.id, **wish, after_input=self._turns.unsettled)
+        if self._turns.voice is not None and meant(self.session).answers == "auto" and not own_way:
+            self._speaking.postpone(asked)
+        else:
+            self._speaking.ask(asked)
         self._quiet_since = None
 
     def _check_response(self, given: Mapping[str, Any]) -> None:

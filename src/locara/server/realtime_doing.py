@@ -38,6 +38,8 @@ class Doing:
         self._post = post
         self._outputs: dict[str, asyncio.Future[str]] = {}
         self._waiting: set[asyncio.Task[None]] = set()
+        self._unasked: set[str] = set()
+        """Responses that are asked for once what was pushed has been heard."""
 
     async def close(self) -> None:
         """Ends what waits."""
@@ -73,10 +75,12 @@ class Doing:
                 session.configure(**self._with_tools(settings))
             case effects.Respond():
                 if effect.after_input:
-                    self._mark(lambda: self._respond(effect))
+                    self._unasked.add(effect.response)
+                    self._mark(lambda: self._respond_unless_cancelled(effect))
                 else:
                     self._respond(effect)
             case effects.Interrupt():
+                self._unasked.clear()
                 session.interrupt()
             case effects.Answer(call_id=call, output=output):
                 waiting = self._outputs.get(call)
@@ -126,6 +130,13 @@ class Doing:
             system=wish.system, speaks=wish.speaks, messages=wish.messages, record=wish.record, **more
         )
         self._spawn(self._tell_over(handle, wish.response))
+
+    def _respond_unless_cancelled(self, wish: effects.Respond) -> None:
+        if wish.response in self._unasked:
+            self._unasked.discard(wish.response)
+            self._respond(wish)
+        else:
+            self._post(effects.Over(wish.response))
 
     async def _tell_over(self, handle: Awaitable[Any], response: str) -> None:
         await handle

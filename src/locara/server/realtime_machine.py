@@ -144,9 +144,9 @@ class Machine:
             case events.FinalTranscript(turn=int(turn)):
                 self._turns.transcribed(turn, event.text, event.t)
             case events.TurnEnd(who="user", turn=int(turn)):
-                self._turns.ended(turn, event.t, was_one=event.reason not in NO_TURN)
+                self._turn_ended(turn, event.t, was_one=event.reason not in NO_TURN)
             case events.Rejected(turn=int(turn)):
-                self._turns.ended(turn, event.t, was_one=False)
+                self._turn_ended(turn, event.t, was_one=False)
             case events.Error():
                 self._failed(event)
             case events.SessionEnd():
@@ -165,6 +165,12 @@ class Machine:
         if before_it_began and voice is not None and voice.turn == turn and meant(self.session).interruptible:
             self._speaking.cancel("turn_detected")  # nothing was said yet: the floor is the user's at once
         self._asking.spoke()
+
+    def _turn_ended(self, turn: int, t: float, *, was_one: bool) -> None:
+        voice = self._turns.voice
+        self._turns.ended(turn, t, was_one=was_one)
+        if voice is not None and voice.turn == turn:
+            self._speaking.turn_over(was_one=was_one or voice.committed)
 
     def _reply(self, event: events.Event) -> None:
         turn = event.turn

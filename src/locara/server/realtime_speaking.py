@@ -67,6 +67,7 @@ class Speaking:
         self._closed: deque[int] = deque(maxlen=_REMEMBERED)
         self._stale: set[str] = set()
         self._deferred: list[Respond] = []
+        self._postponed: Respond | None = None
         self._early: deque[Rendered] = deque(maxlen=_EARLY)
         self._fence = 0
         self._at = 0
@@ -89,6 +90,17 @@ class Speaking:
         else:
             self._out.do(wish)
 
+    def postpone(self, wish: Respond) -> None:
+        """The user is speaking, and will be answered: that answer is the response. It is only asked for if nothing was
+        said."""
+        self._postponed = wish
+
+    def turn_over(self, *, was_one: bool) -> None:
+        """The turn that a postponed response waited for."""
+        wish, self._postponed = self._postponed, None
+        if wish is not None and not was_one and self.response is not None and self.response.id == wish.response:
+            self.ask(wish)
+
     def cancel(self, reason: str = "client_cancelled") -> None:
         """Ends the active response, and the reply behind it."""
         response = self.response
@@ -100,6 +112,9 @@ class Speaking:
         self._out.do(Interrupt())
 
     def _undefer(self, response: str) -> bool:
+        if self._postponed is not None and self._postponed.response == response:
+            self._postponed = None
+            return True
         kept = [wish for wish in self._deferred if wish.response != response]
         found, self._deferred = len(kept) < len(self._deferred), kept
         return found

@@ -81,6 +81,46 @@ def test_the_user_speaks_while_a_function_is_waited_for() -> None:
     run(work())
 
 
+def test_a_response_that_is_asked_for_while_the_user_speaks_is_the_answer_to_that() -> None:
+    async def work() -> None:
+        async with server(scripted(replies=["One answer."])) as port, connected(port) as client:
+            await client.until("session.created")
+            talking = asyncio.create_task(client.say(np.concatenate([question(), PAUSE])))
+            await client.until("input_audio_buffer.speech_started")
+            await client.send("response.create")
+            created = await client.until("response.created")
+            done = await client.until("response.done")
+            assert done["response"]["id"] == created["response"]["id"]
+            assert done["response"]["status"] == "completed"
+            await talking
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await client.until("response.created")
+            check(client.events)
+
+    run(work())
+
+
+def test_a_response_that_is_cancelled_before_its_sound_was_heard_is_never_made() -> None:
+    async def work() -> None:
+        async with server(scripted()) as port, connected(port) as client:
+            await client.update(audio={"input": {"turn_detection": None}})
+            await client.say(question(), pace=20)
+            await client.send("input_audio_buffer.commit")
+            await client.send("response.create")
+            await client.send("response.cancel")
+            assert (await client.until("response.done"))["response"]["status"] == "cancelled"
+            await asyncio.sleep(1.0)
+            await typed(client, "again")
+            await client.send("response.create")
+            done = (await client.until("response.done"))["response"]
+            assert done["status"] == "completed"
+            assert len(client.all("response.done")) == 2
+            check(client.events)
+
+    run(work())
+
+
 def test_an_output_that_never_comes_stops_nothing() -> None:
     async def work() -> None:
         async with server(scripted(replies=[CALL, "Without it then."])) as port, connected(port) as client:
@@ -132,7 +172,7 @@ def test_a_session_ends_in_time_and_a_broken_engine_is_told() -> None:
         raise RuntimeError("the model fell over")
 
     async def work() -> None:
-        limits = Limits(session_seconds=1.5)
+        limits = Limits(session_seconds=4.0)
         async with server(scripted(replies=broken), limits=limits) as port, connected(port) as client:
             await client.until("session.created")
             await typed(client, "hello")
