@@ -37,7 +37,7 @@ async function talk() {
       const piece = Buffer.alloc(1920);
       sound.copy(piece, 0, at, Math.min(at + 1920, sound.length));
       session.sendAudio(bytes(piece));
-      await new Promise((done) => setTimeout(done, 40));
+      await new Promise((done) => setTimeout(done, 30)); // a little faster than it sounds: no gaps
     }
   }
 }

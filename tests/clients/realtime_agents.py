@@ -39,7 +39,7 @@ async def main(url: str, key: str, speech: bytes) -> dict[str, Any]:
                 ask.clear()
                 for at in range(0, len(sound), 1920):
                     await session.send_audio(sound[at : at + 1920].ljust(1920, b"\0"))
-                    await asyncio.sleep(0.04)
+                    await asyncio.sleep(0.03)  # a little faster than it sounds: no gaps
 
         talking = asyncio.create_task(talk())
         asked = 0

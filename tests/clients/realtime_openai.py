@@ -59,7 +59,7 @@ async def spoken(one: Checked, speech: bytes) -> None:
     for at in range(0, len(speech) + 48_000 * 3, 1920):
         piece = speech[at : at + 1920].ljust(1920, b"\0")
         await one.connection.input_audio_buffer.append(audio=base64.b64encode(piece).decode())
-        await asyncio.sleep(0.04)
+        await asyncio.sleep(0.03)  # a little faster than it sounds: a busy machine shall make no gaps
 
 
 async def main(url: str, key: str, speech: bytes) -> dict[str, Any]:

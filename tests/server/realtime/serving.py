@@ -173,8 +173,9 @@ class Client:
         await self.send("session.update", session={"type": "realtime", **session})
         return dict((await self.until("session.updated"))["session"])
 
-    async def say(self, samples: Samples, *, pace: float = 1.0) -> None:
-        """Appends sound, 40 ms at a time, ``pace`` times as fast as it sounds."""
+    async def say(self, samples: Samples, *, pace: float = 1.25) -> None:
+        """Appends sound, 40 ms at a time, ``pace`` times as fast as it sounds: a little faster, so that a busy machine makes
+        no gaps in it."""
         step = RATE // 25
         loop = asyncio.get_running_loop()
         began = loop.time()

@@ -136,4 +136,4 @@ def test_openai_agents_of_npm(tmp_path: Path) -> None:
 
     told = asyncio.run(work())
     agents(told)
-    assert told["types"]["conversation.item.truncated"] == 1
+    assert told["types"]["conversation.item.truncated"] >= 1  # also of what it only believes to play
