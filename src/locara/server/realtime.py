@@ -107,7 +107,8 @@ class _Visit:
             kind = "llm" if row.kind == "llm" else "omni"
         # Whoever holds the token is the user of this machine, and names what they like. Names that the catalog does not
         # know are those of stock clients: the server's own models then stand for them.
-        return Wish(APP, stages={} if kind is None else {kind: self._model}, granted=True)
+        # No client of this protocol expects an item that nobody asked for.
+        return Wish(APP, stages={} if kind is None else {kind: self._model}, granted=True, not_understood=None)
 
     def _machine(self, seat: Seat) -> Machine:
         mark = secrets.token_hex(4)

@@ -1,5 +1,5 @@
 """The stock clients, unmodified: ``openai``, ``openai-agents`` and npm's ``@openai/agents-realtime``, each in a process of
-its own and an environment that ``scripts/realtime_clients.py`` makes. Only the base URL and the key are ours.
+its own and an environment that ``scripts/stock_clients.py`` makes. Only the base URL and the key are ours.
 
 ``LOCARA_CLIENTS`` names the folder with the environments; without it, ``.clients`` beside the project.
 """
@@ -37,7 +37,7 @@ def python() -> str:
     """The Python of the clients' environment."""
     found = HOME / "python" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not found.exists():
-        pytest.skip(f"no stock clients in {HOME}: python3 scripts/realtime_clients.py installs them")
+        pytest.skip(f"no stock clients in {HOME}: python3 scripts/stock_clients.py installs them")
     return str(found)
 
 
@@ -46,9 +46,7 @@ def node() -> tuple[str, str]:
     package = HOME / "npm" / "node_modules" / "@openai" / "agents-realtime" / "package.json"
     found = shutil.which("node")
     if found is None or not package.exists():
-        pytest.skip(
-            f"no node, or no @openai/agents-realtime in {HOME}: python3 scripts/realtime_clients.py installs it"
-        )
+        pytest.skip(f"no node, or no @openai/agents-realtime in {HOME}: python3 scripts/stock_clients.py installs it")
     return found, str(json.loads(package.read_text("utf-8"))["version"])
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Installs the stock clients of the Realtime protocol: ``python3 scripts/realtime_clients.py [FOLDER]``.
+"""Installs the stock clients that the server is tested with: ``python3 scripts/stock_clients.py [FOLDER]``.
 
-Makes ``.clients`` beside the project (or the folder that is given): ``python`` with ``openai[realtime]`` and
-``openai-agents``, which pin another websockets than Locara's tests have, and ``npm`` with ``@openai/agents-realtime``, where
-there is npm. Then ``pytest tests/server/realtime/test_stock_clients.py`` runs them; without it those tests skip. What is
-installed already stays. Needs PyPI and npm.
+Makes ``.clients`` beside the project (or the folder that is given): ``python`` with ``openai``, ``openai-agents``,
+``wyoming`` and ``schemathesis``, whose dependencies are not ours, and ``npm`` with ``@openai/agents-realtime`` and
+TypeScript's compiler, where there is npm. The tests that need them skip without. What is installed already stays. Needs PyPI
+and npm.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PYTHON_CLIENTS = ("openai[realtime]>=3.54,<4", "openai-agents>=0.24,<0.25")
-NPM_CLIENTS = ("@openai/agents-realtime@^0.20.0", "zod@^4")
+PYTHON_CLIENTS = (
+    "openai[realtime]>=3.54,<4", "openai-agents>=0.24,<0.25", "wyoming>=1.10,<2", "schemathesis>=4.32,<5",
+)  # fmt: skip
+NPM_CLIENTS = ("@openai/agents-realtime@^0.20.0", "zod@^4", "typescript@^5")
 """Newer ones may want more than the server does; raise these when they were tried."""
 
 _SECONDS = 600
