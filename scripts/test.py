@@ -4,6 +4,8 @@
 Makes ``.venv-test`` beside the project, installs Locara and its test tools, installs the sound server the device tests
 need where this machine lets it (Debian, as root), then runs the linters, the type checker, the import contracts and
 pytest, whose closing line is the last thing printed. Without a sound server those tests skip and say so.
+
+pytest runs in three processes (pytest-xdist); ``python3 scripts/test.py -n0`` runs it in one, as a debugger needs it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv-test"
 PYTHON = HOME / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 SYSTEM_PACKAGES = ("pulseaudio", "pulseaudio-utils", "libasound2-plugins", "libportaudio2")
+
+# Most of the time the tests wait in real time, so two processor cores have room for a third worker. worksteal: neighbours
+# stay together, which keeps what a file sets up for all its tests, and whoever has finished takes over from the others.
+WORKERS = ("-n", "3", "--dist", "worksteal")
 
 
 def run(*command: str, may_fail: bool = False, quiet: bool = False) -> int:
@@ -60,7 +66,8 @@ def main() -> int:
     run(f"{tools}/ruff", "format", "--check", ".")
     run(f"{tools}/mypy")
     run(f"{tools}/lint-imports")
-    return run(str(PYTHON), "-m", "pytest", *sys.argv[1:], may_fail=True)
+    workers = () if "no:xdist" in sys.argv else WORKERS
+    return run(str(PYTHON), "-m", "pytest", *workers, *sys.argv[1:], may_fail=True)
 
 
 if __name__ == "__main__":
