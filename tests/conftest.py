@@ -8,13 +8,14 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Whoever runs the tests may have muted Locara, granted something, learnt a microphone's voice, pulled models, started a
 # server: none of it is the tests' to see or to change. Nor is it another worker's: pytest-xdist imports this file once in
@@ -35,9 +36,18 @@ for _variable, _place in {
 (_OWN / "t").mkdir()
 tempfile.tempdir = None  # asked again, and found in TMPDIR
 
-# A shared machine stands still for half a second now and then: what an example takes says nothing there. The same examples
-# each time, so that a change is judged by itself; LOCARA_EXPLORE=1 looks for new ones.
-settings.register_profile("locara", deadline=None, derandomize="LOCARA_EXPLORE" not in os.environ)
+# A shell that starts the tests in the background has Ctrl-C ignored, and every program they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A shared machine stands still for half a second now and then: what an example takes, or its making, says nothing there.
+# The same examples each time, so that a change is judged by itself; LOCARA_EXPLORE=1 looks for new ones.
+settings.register_profile(
+    "locara",
+    deadline=None,
+    derandomize="LOCARA_EXPLORE" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("locara")
 
 if TYPE_CHECKING:
