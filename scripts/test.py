@@ -5,7 +5,7 @@ Makes ``.venv-test`` beside the project, installs Locara and its test tools, ins
 need where this machine lets it (Debian, as root), then runs the linters, the type checker, the import contracts and
 pytest, whose closing line is the last thing printed. Without a sound server those tests skip and say so.
 
-pytest runs in three processes (pytest-xdist); ``python3 scripts/test.py -n0`` runs it in one, as a debugger needs it.
+pytest runs in two processes (pytest-xdist); ``python3 scripts/test.py -n0`` runs it in one, as a debugger needs it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ HOME = ROOT / ".venv-test"
 PYTHON = HOME / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 SYSTEM_PACKAGES = ("pulseaudio", "pulseaudio-utils", "libasound2-plugins", "libportaudio2")
 
-# Most of the time the tests wait in real time, so two processor cores have room for a third worker. worksteal: neighbours
-# stay together, which keeps what a file sets up for all its tests, and whoever has finished takes over from the others.
-WORKERS = ("-n", "3", "--dist", "worksteal")
+# Most of the time the tests wait in real time, for engines that compute in other processes: two workers are enough for
+# two processor cores, and more would disturb what is played and recorded. worksteal: neighbours stay together, which keeps
+# what a file sets up for all its tests, and whoever has finished takes over from the other.
+WORKERS = ("-n", "2", "--dist", "worksteal")
 
 
 def run(*command: str, may_fail: bool = False, quiet: bool = False) -> int:
