@@ -6,7 +6,6 @@ What may live here: the server and its ways to misbehave. It checks nothing; tes
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -116,9 +115,12 @@ class ChatServer:
             pass  # the client went away between two requests, or the test is over
         finally:
             writer.close()
-            # Else its socket may outlive the loop, and be told as a leak.
-            with contextlib.suppress(OSError, TimeoutError):
+            try:  # else its socket may outlive the loop, and be told as a leak
                 await asyncio.wait_for(writer.wait_closed(), 5)
+            except TimeoutError:
+                writer.transport.abort()
+            except OSError:
+                pass  # the client has broken it off
             self._tasks.discard(task)
 
     async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
