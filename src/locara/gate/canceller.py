@@ -39,6 +39,10 @@ does not make what is left of the first one loud."""
 LEFT_FADES = 0.8
 """The same of what is left: 50 dB a second, a syllable that dies away, so that one block under the echo breaks no vowel."""
 
+LEARNING_SECONDS = 1.0
+"""For so long after the first sound of ours, a pitch in what the echo explains better than a voice is our own: half a second
+until the way back is learned, and as much for the longest delays."""
+
 _FAINT = 10 ** (FAINT / 10)
 _FIGURES = 0.99  # how much of the past counts in the figures: 2 s of playing
 
@@ -48,7 +52,7 @@ class Cleaned:
     """One block. ``sound``: what is to be recognised, ``LAG`` samples late. ``decisive``: the same for decisions, echo
     taken out harder; while nothing of ours can be heard it is the block itself, not late. ``echo``: how surely what is
     heard is only our own echo, 0 to 1; 0 where there can be none. ``pitch``: how periodic what is left is, 0 to 1; 0 where
-    it is `FAINT`, and not looked at where no echo is ``expected``."""
+    it is `FAINT` or surely ours (`LEARNING_SECONDS`), and not looked at where no echo is ``expected``."""
 
     sound: Samples
     decisive: Samples
@@ -70,6 +74,7 @@ class Canceller:
         self._pitch = Pitch(views=2)
         self._expect = 0  # samples for which an echo may still come
         self._worse = 0
+        self._taught = 0  # samples in which an echo of ours could be heard
         self._filled = 0
         self._loudest = self._left = 0.0  # power of our echo, and of what was left, of late
         self._powers = np.zeros(4)  # of what was played, predicted, heard and left
@@ -96,6 +101,7 @@ class Canceller:
         self._path.forget()
         self._residual = Residual()
         self._loudest = self._left = 0.0
+        self._taught = 0
         self._worse = 0
         self.restarts += 1
 
@@ -130,7 +136,11 @@ class Canceller:
         sound = self._sound.push(np.fft.irfft(left * judged.kind).astype(np.float32))
         decisive = self._decisive.push(np.fft.irfft(left * judged.strict).astype(np.float32))
         pitch = self._pitch.push(sound, decisive)
-        return Cleaned(sound, decisive, judged.echo, True, pitch if self._left >= _FAINT * self._loudest else 0.0)
+        self._taught += BLOCK if learn else 0
+        ours = judged.echo > 0.5 and self._taught < LEARNING_SECONDS * RATE
+        if ours or self._left < _FAINT * self._loudest:
+            pitch = 0.0
+        return Cleaned(sound, decisive, judged.echo, True, pitch)
 
     def _note(self, powers: np.ndarray, echo: float, *, learn: bool) -> None:
         if not learn:
