@@ -72,7 +72,7 @@ def test_a_pitch_counts_unless_it_is_far_under_our_echo(under: float, counts: bo
 
 def test_a_pitch_in_the_first_echo_of_ours_is_our_own_until_the_way_back_is_learned() -> None:
     at = np.arange(3 * RATE) / RATE
-    played = (0.1 * sum(np.cos(2 * np.pi * k * 110.0 * at + k) / k for k in range(1, 12))).astype(np.float32)
+    played = np.asarray(0.1 * sum(np.cos(2 * np.pi * k * 110.0 * at + k) / k for k in range(1, 12)), np.float32)
     canceller = Canceller()
     for _ in range(2):  # anew after a change of the device
         pieces = cancelled(canceller, through(played, answer(2, delay=0.24)), played)[:50]

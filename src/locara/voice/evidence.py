@@ -54,7 +54,7 @@ word. "Stop" and the like need none, and a voice of `TAKE_SECONDS` neither: so a
 
 VOICE_IN_ECHO = 0.9
 """Probability of speech from which a block with a pitch is a voice although our echo is louder, if `CLEAR_SECONDS` of it
-came before. Voice activity is rarely so sure of what is left of us, and never for long: 0.08 s at most with a pitch in 52
+came before. Voice activity is rarely so sure of what is left of us, and seldom for long: 0.08 s at most with a pitch in 52
 minutes of echo (4 seeds), while a vowel of a user who is 9 dB under the echo has 0.12 s and more."""
 
 ECHO_OVER_VOICE = 0.9
