@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Sets up everything the tests need and runs them: ``python3 scripts/test.py [pytest arguments]``.
 
-Makes ``.venv-test`` beside the project, installs Locara and its test tools, installs the sound server the device tests
-need where this machine lets it (Debian, as root), then runs the linters, the type checker, the import contracts and
-pytest, whose closing line is the last thing printed. Without a sound server those tests skip and say so.
+Makes ``.venv-test`` beside the project, installs Locara and its test tools, installs the sound server and the browser that
+tests need where this machine lets it (Debian, as root) and the stock clients of the server's protocols (``.clients``), then
+runs the linters, the type checker, the import contracts and pytest, whose closing line is the last thing printed. Without a
+sound server, a browser or the clients those tests skip and say so.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv-test"
 PYTHON = HOME / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-SYSTEM_PACKAGES = ("pulseaudio", "pulseaudio-utils", "libasound2-plugins", "libportaudio2")
+SOUND_PACKAGES = ("pulseaudio", "pulseaudio-utils", "libasound2-plugins", "libportaudio2")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def run(*command: str, may_fail: bool = False, quiet: bool = False) -> int:
@@ -40,21 +42,32 @@ def prepare_python() -> None:
 
 
 def prepare_system() -> None:
-    """The sound server, where it can be had without asking anybody."""
-    if shutil.which("pulseaudio") and shutil.which("pactl"):
+    """The sound server and the browser, where they can be had without asking anybody."""
+    wanted: list[str] = []
+    if not (shutil.which("pulseaudio") and shutil.which("pactl")):
+        wanted += SOUND_PACKAGES
+    if not any(map(shutil.which, BROWSERS)):
+        wanted.append("chromium")
+    if not wanted:
         return
     if sys.platform == "linux" and shutil.which("apt-get") and os.geteuid() == 0:
         os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
         run("apt-get", "update", "-qq", may_fail=True, quiet=True)
-        run("apt-get", "install", "-y", "-qq", *SYSTEM_PACKAGES, may_fail=True, quiet=True)
+        run("apt-get", "install", "-y", "-qq", *wanted, may_fail=True, quiet=True)
     else:
-        print("no PulseAudio: the tests of real sound devices will skip", flush=True)
+        print(f"not here: {', '.join(wanted)}; the tests that need them will skip", flush=True)
+
+
+def prepare_clients() -> None:
+    """The stock clients of the protocols that we serve; where they cannot be had, their tests skip."""
+    run(str(PYTHON), str(ROOT / "scripts" / "stock_clients.py"), may_fail=True)
 
 
 def main() -> int:
     """Prepares, checks, tests."""
     prepare_python()
     prepare_system()
+    prepare_clients()
     tools = str(PYTHON.parent)
     run(f"{tools}/ruff", "check", ".")
     run(f"{tools}/ruff", "format", "--check", ".")

@@ -11,8 +11,11 @@ import contextlib
 import itertools
 import json
 import os
+import random
 import shutil
+import struct
 import tempfile
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,17 +31,22 @@ START = 20.0
 def executable() -> str:
     """The browser's program, or ""."""
     named = os.environ.get("LOCARA_CHROMIUM", "")
-    return named or next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), "")
+    return named or next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+    )
 
 
 @dataclass
 class Tab:
-    """One page. ``console``: errors and warnings on it; ``hosts``: whom it asked for something."""
+    """One page. ``console``: errors and warnings on it; ``hosts``: whom it asked for something; ``received``, ``sent``: what
+    went over its WebSockets."""
 
     socket: aiohttp.ClientWebSocketResponse
     session: str = ""
     console: list[str] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
+    received: list[str | bytes] = field(default_factory=list)
+    sent: list[str | bytes] = field(default_factory=list)
     _ids: Any = field(default_factory=lambda: itertools.count(1))
     _open: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
 
@@ -72,10 +80,18 @@ class Tab:
             self.console.append(" ".join(str(one.get("value", one.get("description"))) for one in params["args"]))
         elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
             self.console.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+        elif method in ("Network.webSocketFrameReceived", "Network.webSocketFrameSent"):
+            frame = params["response"]
+            data = base64.b64decode(frame["payloadData"]) if frame["opcode"] == 2 else frame["payloadData"]
+            (self.received if method.endswith("Received") else self.sent).append(data)
         elif method in ("Network.requestWillBeSent", "Network.webSocketCreated"):
             url = params.get("url") or params["request"]["url"]
             if not url.startswith(("data:", "blob:")):
                 self.hosts.add(url.split("/")[2])
+
+    async def before(self, script: str) -> None:
+        """Runs in every page that is opened from now on, before the page's own scripts."""
+        await self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     async def goto(self, url: str) -> None:
         """Opens an address, and waits until it is loaded."""
@@ -92,15 +108,14 @@ class Tab:
             raise AssertionError(details.get("exception", {}).get("description") or details["text"])
         return told["result"].get("value")
 
-    async def until(self, script: str, *, seconds: float = 20.0) -> Any:
-        """Waits until a piece of JavaScript gives something true, and returns it."""
+    async def until(self, script: str, *, seconds: float = 20.0) -> None:
+        """Waits until a piece of JavaScript gives something true."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while not (value := await self.run(script)):
+        while not await self.run(f"Boolean({script})"):
             if asyncio.get_running_loop().time() > deadline:
                 body = await self.run("document.body.innerText.slice(0, 1500)")
                 raise AssertionError(f"not within {seconds:g} s: {script}\nconsole: {self.console}\npage: {body}")
             await asyncio.sleep(0.05)
-        return value
 
     async def click(self, selector: str) -> None:
         """A real click in the middle of an element."""
@@ -127,10 +142,18 @@ class Tab:
         """Into what has the focus."""
         await self.call("Input.insertText", text=text)
 
+    async def permission(self, name: str, setting: str) -> None:
+        """What the person said to the browser: ``granted``, ``denied`` or ``prompt``."""
+        await self.call("Browser.setPermission", permission={"name": name}, setting=setting)
+
+    async def downloads(self, folder: Path) -> None:
+        """Where files are saved, without a question."""
+        await self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
     async def screenshot(self, file: Path) -> None:
         """What is to be seen, as PNG."""
         told = await self.call("Page.captureScreenshot", format="png")
-        file.write_bytes(base64.b64decode(told["data"]))
+        file.write_bytes(base64.b64decode(told["data"]))  # noqa: ASYNC240  small, and nothing else is measured then
 
     async def size(self, width: int, height: int, *, scale: float = 1.0) -> None:
         """The window."""
@@ -142,13 +165,18 @@ class Tab:
         """``color_scheme="dark"``, ``reduced_motion="reduce"``."""
         await self.call(
             "Emulation.setEmulatedMedia",
-            features=[{"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in features.items()],
+            features=[
+                {"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in features.items()
+            ],
         )
 
 
 @asynccontextmanager
-async def browser(*, microphone: Path | None = None, allow: bool = True, flags: tuple[str, ...] = ()) -> AsyncIterator[Tab]:
-    """A fresh browser with one tab. ``microphone``: a 16-bit WAV that is heard once, then silence; ``allow``: the person
+async def browser(
+    *, microphone: Path | None = None, allow: bool = True, flags: tuple[str, ...] = ()
+) -> AsyncIterator[Tab]:
+    """A fresh browser with one tab. ``microphone``: a 16-bit WAV that is heard once, then silence; none: two
+    minutes in a quiet room; ``allow``: the person
     allows it."""
     # Its profile is full of files that it may still write while it ends.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -157,7 +185,7 @@ async def browser(*, microphone: Path | None = None, allow: bool = True, flags: 
             "--remote-debugging-port=0", "--no-first-run", "--disable-background-networking", "--disable-extensions",
             "--disable-component-update", "--disable-dev-shm-usage", "--mute-audio", "--use-fake-device-for-media-stream",
             *(["--use-fake-ui-for-media-stream"] if allow else []),
-            *([f"--use-file-for-fake-audio-capture={microphone}%noloop"] if microphone else []),
+            f"--use-file-for-fake-audio-capture={microphone or _quiet(Path(folder))}%noloop",
             *flags, "about:blank",
         ]  # fmt: skip
         process = await asyncio.create_subprocess_exec(
@@ -198,8 +226,19 @@ async def _tab(port: int) -> AsyncIterator[Tab]:
                 await asyncio.gather(listening, return_exceptions=True)
 
 
+def _quiet(folder: Path) -> Path:
+    """A room in which nobody speaks: without a file the browser hears a beep every second, and a silent file is taken for
+    a dead microphone."""
+    file = folder / "quiet.wav"
+    noise = random.Random(1)
+    with wave.open(str(file), "wb") as out:
+        out.setparams((1, 2, 16_000, 0, "NONE", ""))
+        out.writeframes(struct.pack("<16000h", *(noise.randint(-8, 8) for _ in range(16_000))) * 120)
+    return file
+
+
 async def _port(file: Path) -> int:
     while True:
         with contextlib.suppress(OSError, ValueError, IndexError):
-            return int(file.read_text().splitlines()[0])
+            return int(file.read_text().splitlines()[0])  # noqa: ASYNC240  one line
         await asyncio.sleep(0.05)

@@ -237,3 +237,19 @@ def test_a_result_that_is_not_json_reaches_the_model_as_text() -> None:
     check_story(result)
     assert "1" in model.asked[1][-1].content
     assert not result.of("error")
+
+
+def test_a_tool_may_take_longer_than_a_reply_may_stall() -> None:
+    """A person answers in it: half a minute, and the reply goes on."""
+
+    async def ask_somebody() -> str:
+        """Asks somebody."""
+        await asyncio.sleep(30.0)
+        return "yes"
+
+    calls: list[list[str | ToolCall]] = [[ToolCall("1", "ask_somebody", {})], ["They said yes."]]
+    result = play(Conversation([Line(1.0, "ask them please")], calls, settings={"tools": [ask_somebody]}))
+
+    assert not result.of("error")
+    assert [one.reason for one in result.turn_ends("assistant")] == ["finished"]
+    assert "They said yes." in "".join(result.texts("llm-token"))

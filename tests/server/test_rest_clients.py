@@ -1,6 +1,6 @@
 """Clients as they are, in an environment of their own, against the engines that come with the installation.
 
-LOCARA_CLIENTS_PYTHON names its interpreter: ``pip install openai schemathesis wyoming`` there.
+``python3 scripts/stock_clients.py`` installs them beside the project, ``LOCARA_CLIENTS`` names another folder.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from locara.server.seats import Seats
 from locara.server.settings import Settings
 from locara.testing import EnergyDetector, ScriptedVoice
 
-PYTHON = os.environ.get("LOCARA_CLIENTS_PYTHON", "")
+HOME = Path(os.environ.get("LOCARA_CLIENTS", Path(__file__).parents[2] / ".clients"))
+PYTHON = str(HOME / "python" / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 DEADLINE = 110.0
 
 
 def has(module: str) -> bool:
-    return bool(PYTHON) and subprocess.run([PYTHON, "-c", f"import {module}"], check=False).returncode == 0
+    return Path(PYTHON).exists() and subprocess.run([PYTHON, "-c", f"import {module}"], check=False).returncode == 0
 
 
 def against(*command: str, stages: Any = None) -> str:
@@ -59,7 +60,7 @@ async def ran(*command: str) -> str:
 
 def test_the_stock_openai_client_works_by_changing_address_and_key() -> None:
     if not has("openai"):
-        pytest.skip("LOCARA_CLIENTS_PYTHON names no interpreter with openai")
+        pytest.skip("no openai in .clients: python3 scripts/stock_clients.py installs it")
     program = Path(__file__).with_name("stock_openai.py")
     told = json.loads(against(PYTHON, str(program), "{url}/v1", TOKEN, str(QUESTION)))
     assert ["pocketsphinx-en-us", "stt"] in told["models"]
@@ -91,7 +92,7 @@ def test_the_stock_openai_client_works_by_changing_address_and_key() -> None:
 
 def test_the_stock_wyoming_client_hears_and_speaks_with_it() -> None:
     if not has("wyoming"):
-        pytest.skip("LOCARA_CLIENTS_PYTHON names no interpreter with wyoming")
+        pytest.skip("no wyoming in .clients: python3 scripts/stock_clients.py installs it")
 
     async def go() -> Any:
         settings = Settings(token=TOKEN, wyoming_port=0)
@@ -123,7 +124,7 @@ def test_the_stock_wyoming_client_hears_and_speaks_with_it() -> None:
 
 def test_schemathesis_finds_no_answer_that_the_document_does_not_promise() -> None:
     if not has("schemathesis"):
-        pytest.skip("LOCARA_CLIENTS_PYTHON names no interpreter with schemathesis")
+        pytest.skip("no schemathesis in .clients: python3 scripts/stock_clients.py installs it")
     program = Path(PYTHON).with_name("st")
     against(
         str(program), "run", "{url}/openapi.json", "--url", "{url}", "-H", f"Authorization: Bearer {TOKEN}",

@@ -32,7 +32,7 @@ class World(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.state = State(rules=Rules(reply_seconds=4.0, stall_seconds=3.0, not_understood=SORRY))
+        self.state = State(rules=Rules(reply_seconds=4.0, stall_seconds=3.0, tool_seconds=6.0, not_understood=SORRY))
         self.last_state = self.state
         self.prepared: dict[int, bool] = {}  # reply -> verbatim
         self.ended_replies: set[int] = set()

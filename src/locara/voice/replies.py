@@ -91,7 +91,8 @@ def tool_ran(step: Step, ran: ToolRan) -> None:
     """A tool has given its result; if its reply is gone, the effect on the world is not, so it is told all the same."""
     reply = step.s.reply
     if reply is not None and reply.id == ran.reply:
-        _tell_or_keep(step, step.in_reply(moved_at=step.s.now), ran)
+        running = max(0, reply.tools - 1)
+        _tell_or_keep(step, step.in_reply(moved_at=step.s.now, tools=running), ran)
     else:
         step.tell(events.ToolResult, ran.turn, name=ran.call.name, result=ran.result, interrupted=True)
         step.do(RememberTool(ran.turn, ran.call, ran.result))
@@ -127,6 +128,7 @@ def _commit(step: Step, reply: Reply, turn: Turn) -> None:
 
 def _run_tool(step: Step, reply: Reply, call: ToolCall) -> None:
     _tell_or_keep(step, reply, call)
+    step.in_reply(tools=step.reply.tools + 1)
     step.do(RunTool(reply.id, call))
 
 
@@ -256,7 +258,8 @@ def tell_failure(step: Step, failure: Failed, turn: int | None) -> None:
 def watch(step: Step) -> None:
     """The deadline of a reply that neither grows nor plays."""
     reply = step.s.reply
-    limit = step.s.rules.stall_seconds
+    rules = step.s.rules
+    limit = rules.tool_seconds if reply is not None and reply.tools else rules.stall_seconds
     if reply is None or not reply.committed or step.s.assistant is Assistant.HELD:
         return
     if step.s.now - reply.moved_at < samples_in(limit):

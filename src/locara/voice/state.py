@@ -132,6 +132,8 @@ class Rules:
     """A decided turn without a first sound for this long has failed."""
     stall_seconds: float = 15.0
     """A reply that neither grows nor plays for this long has failed."""
+    tool_seconds: float = 90.0
+    """The same while it waits for a tool: a person may have to answer there. Tools have a shorter deadline of their own."""
     tail_seconds: float = 0.3
     """Push to talk: still heard after the key is up, for people let go early."""
     words: bool = True
@@ -214,6 +216,8 @@ class Reply:
     """The turn that it asks back about, of which no word was found."""
     spoken_to: bool = False
     """It answers what was said aloud: not typed, not asked for by the app."""
+    tools: int = 0
+    """Tools that run for it."""
     silent: bool = False
     """It was to be text only."""
     record: bool = True

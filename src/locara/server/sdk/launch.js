@@ -3,7 +3,7 @@
  * kept. It is never in an address after that, and in no cookie: those are sent from other ports of this machine, too.
  */
 
-import { LocaraError } from "./errors.js";
+import { fromWire, LocaraError } from "./errors.js";
 
 const KEPT = "locara.token";
 
@@ -29,7 +29,7 @@ export function keepToken(token) {
 /**
  * Trades the code in the address (`#code=...`) for the token, and takes it out of the address.
  * @returns {Promise<string>} the token; "" where there is neither a code nor a token
- * @throws {LocaraError} `bad-code`: it was used, or is too old
+ * @throws {LocaraError} `code-refused`: it was used, or is too old
  */
 export async function launch() {
   const code = new URLSearchParams(location.hash.slice(1)).get("code");
@@ -48,8 +48,6 @@ export async function launch() {
   }
   // The address of a reload or a second tab: its code is used up, but this tab may know the token from before.
   if (knownToken()) return knownToken();
-  throw new LocaraError(answer ? "The code in this address was used already, or is too old." : "The server does not answer.", {
-    code: answer ? "bad-code" : "no-server",
-    hint: "Start `locara serve` again, and open the address that it prints.",
-  });
+  if (answer) throw fromWire((await answer.json().catch(() => ({}))).error);
+  throw new LocaraError("The server does not answer.", { code: "no-server", hint: "Is it running? locara serve" });
 }

@@ -32,6 +32,7 @@ export class Link {
     /** @type {Connection | null} */
     this._connection = null;
     this._over = false;
+    this._sentAway = false;
     this._droppedBefore = 0;
     /** Set when a conversation has begun: from then on a lost connection is made again. @type {Resumable | null} */
     this.resumable = null;
@@ -65,9 +66,15 @@ export class Link {
   _use(connection) {
     if (this._over) return connection.close();
     this._connection = connection;
-    connection.onpush = (message) => this.onpush(message);
+    connection.onpush = (message) => this._pushed(message);
     connection.onsound = (frame) => this.onsound(frame);
     connection.onclose = (code, reason) => this._lost(code, reason);
+  }
+
+  /** @param {Record<string, any>} message */
+  _pushed(message) {
+    if (message.closing) this._sentAway = message.closing.reason !== "too-slow"; // that one may come back, and be faster
+    this.onpush(message);
   }
 
   /** @param {string} method @param {Record<string, unknown>} [params] @param {number} [seconds] */
@@ -107,7 +114,7 @@ export class Link {
     this._droppedBefore += this._connection?.dropped ?? 0;
     this._connection = null;
     if (this._over) return;
-    if (this.resumable === null || FINAL.includes(code)) {
+    if (this.resumable === null || this._sentAway || FINAL.includes(code)) {
       this._over = true;
       const why = reason ? ` (${reason})` : "";
       const hint = code === 1012 ? "It starts again; then begin a new conversation." : "Begin a new conversation.";
@@ -149,7 +156,7 @@ export class Link {
     try {
       connection = await Connection.open(this._url, this._token);
       // Events and sound that come with the answer are for us already; a close in between is this try's failure.
-      connection.onpush = (message) => this.onpush(message);
+      connection.onpush = (message) => this._pushed(message);
       connection.onsound = (frame) => this.onsound(frame);
       const answer = await connection.request("session.resume", {
         session: resumable.session,

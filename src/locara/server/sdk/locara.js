@@ -9,6 +9,8 @@
  *     };
  */
 
+import { Connection } from "./connection.js";
+import { knownToken } from "./launch.js";
 import { Session } from "./session.js";
 
 export { LocaraError } from "./errors.js";
@@ -18,4 +20,18 @@ export { Session } from "./session.js";
 export const voice = {
   /** A conversation, not started yet. @param {import("./locara.js").SessionOptions} [options] @returns {Session} */
   session: (options) => new Session(options),
+
+  /**
+   * The models that a server has, without a conversation.
+   * @param {{url?: string, token?: string, task?: string}} [options]
+   * @returns {Promise<import("./locara.js").Model[]>}
+   */
+  models: async ({ url = new URL(import.meta.url).origin, token = knownToken(), task } = {}) => {
+    const connection = await Connection.open(url, token);
+    try {
+      return (await connection.request("models.list", task ? { task } : {})).models;
+    } finally {
+      connection.close();
+    }
+  },
 };

@@ -16,8 +16,6 @@ import { startParams } from "./wishes.js";
 const LOADING = 300;
 /** Seconds that a person may take to answer the browser's question about the microphone before we go on without. */
 const ASKED = 30;
-/** Seconds: what is said at length is answered when it is said. */
-const SAYING = 900;
 /** Seconds between reports of what was played; and without anything else to say, between signs of life. */
 const REPORT = 0.1;
 const ALIVE = 20;
@@ -191,9 +189,12 @@ export class Session extends EventTarget {
 
   // --- what an app sees and says ---------------------------------------------------------------------------------------
 
-  /** The events from this moment on, see docs/events.md. Subscribe before `start()` to get the first. */
+  /**
+   * The events from this moment on, see docs/events.md. Subscribe before `start()` to get the first.
+   * @returns {AsyncIterableIterator<import("./locara.js").LocaraEvent>}
+   */
   events() {
-    return this._events.subscribe();
+    return /** @type {AsyncIterableIterator<any>} */ (this._events.subscribe());
   }
 
   /** Blocks of 20 ms as heard, Float32Array at `inputRate`. */
@@ -211,9 +212,9 @@ export class Session extends EventTarget {
     await this._link.request("session.send_text", { text });
   }
 
-  /** Says `text` as it is. @param {string} text */
+  /** Says `text` as it is, as soon as the floor is free. That it was said is told by a `turn-end`. @param {string} text */
   async say(text) {
-    await this._link.request("session.say", { text }, SAYING);
+    await this._link.request("session.say", { text });
   }
 
   /** Stops what the assistant is saying or about to say. */
@@ -340,6 +341,7 @@ export class Session extends EventTarget {
     else if (message.state) this._set(message.state);
     else if (message.playback === "flush") this._speaker?.flush();
     else if (message.consent) void this._consent(message.consent);
+    else if (message.withdrawn) this._questions.get(message.withdrawn.question)?.abort();
     else if (message.tool) void this._tool(message.tool);
     else if (message.closing) this._closing = message.closing;
   }
@@ -399,14 +401,17 @@ export class Session extends EventTarget {
   /** @param {Record<string, any>} asked */
   async _consent(asked) {
     this._link.extend();
+    const withdrawn = new AbortController();
+    this._questions.set(asked.question, withdrawn);
     const answer = this._options.onConsent
-      ? await Promise.resolve(this._options.onConsent(/** @type {any} */ (asked))).catch(() => null)
+      ? await Promise.resolve(this._options.onConsent(/** @type {any} */ (asked), withdrawn.signal)).catch(() => null)
       : null;
+    this._questions.delete(asked.question);
     this._link.extend();
-    // No answer is no consent, and it is not remembered as a no either: the server denies when its time is over, or now,
-    // because nobody can answer any more.
     if (answer) this._link.notify("consent.answer", { question: asked.question, answer });
-    else {
+    // No answer is no consent, and it is not remembered as a no either. While a conversation runs the question was another
+    // app's, and its time runs out by itself; while ours starts, there is nothing to wait for.
+    else if (this._phase === "starting" && !withdrawn.signal.aborted) {
       this._refusal = new LocaraError(`Nobody answered whether "${asked.name}" may use ${asked.capability}.`, {
         code: "consent-unanswered",
         hint: "Start again, and allow it or not.",
@@ -435,6 +440,8 @@ export class Session extends EventTarget {
   }
 
   _over = false;
+  /** @type {Map<string, AbortController>} */
+  _questions = new Map();
   /** @type {LocaraError | null} */
   _refusal = null;
   /** @type {{reason: string, hint: string} | null} */

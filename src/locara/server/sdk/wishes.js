@@ -21,6 +21,7 @@ export function startParams(options, inputRate, outputRate) {
     })),
     input_rate: inputRate,
     output_rate: outputRate,
+    reports: true, // what was really played is told all the time, see Session._report
     // The browser takes its own echo out of what it hears; only where that is switched off has the server to.
     echo: echo ?? (options.echoCancellation === false ? "cancel" : "headphones"),
     other_speaker: options.otherSpeaker || undefined,
