@@ -269,3 +269,26 @@ def test_a_person_who_is_asked_while_the_client_leaves_keeps_no_thread_and_no_se
         await seats.close()
 
     run(work())
+
+
+def test_what_a_recogniser_learnt_in_one_session_does_not_go_into_the_next(monkeypatch: Any) -> None:
+    async def work() -> None:
+        engines = Watched(sharing="in-turn")
+        pool = seats_of(engines, monkeypatch).pool
+        loan = await pool.take("stt", "x")
+        forgot: list[int] = []
+        loan.engine.forget = lambda: forgot.append(1)  # type: ignore[attr-defined]
+        await pool.give_back(loan)
+        again = await pool.take("stt", "x")
+        assert forgot == [1]
+        assert again.engine is loan.engine
+
+        def cannot() -> None:
+            raise RuntimeError("no")
+
+        again.engine.forget = cannot  # type: ignore[attr-defined]
+        await pool.give_back(again)
+        assert not engines.open, "what cannot forget is not lent again"
+        await pool.close()
+
+    run(work())

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from locara.engines.contracts import Engine, EngineInfo, Kind
+from locara.engines.contracts import Engine, EngineInfo, Forgets, Kind
 from locara.errors import SessionError
 from locara.voice import choosing
 from locara.voice.brain import Deadlines
 from locara.voice.building import engine_for
 from locara.voice.loading import close_all, load_all
+
+_log = logging.getLogger("locara.server")
 
 SPARE = 2
 """Copies of an engine that wait loaded, unused: the next two sessions start without loading."""
@@ -117,7 +120,7 @@ class Pool:
         over: list[Engine] = []
         if loan.engine is shelf.shared and not broken and not self._closed:
             pass
-        elif self._to_keep(loan.engine, shelf) and not broken:
+        elif self._to_keep(loan.engine, shelf) and not broken and _has_forgotten(loan.engine):
             shelf.idle.append(loan.engine)
             over = self._too_many(loan)
         else:
@@ -202,6 +205,17 @@ class Pool:
             await self._close([engine])
             raise
         return engine
+
+
+def _has_forgotten(engine: Engine) -> bool:
+    """Whether nothing of its session is left in it."""
+    try:
+        if isinstance(engine, Forgets):
+            engine.forget()
+    except Exception as error:  # whatever a plugin does: then nobody gets it again
+        _log.warning("%s could not forget its session: %s", engine.info.engine, type(error).__name__)
+        return False
+    return True
 
 
 def named(stage: Any) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from locara.voice.events import BargeIn, DeviceChanged, Error, Event, Rejected, Resume, TurnEnd
 
-
 ERRORS_IN = "errors_in_"
 """What the metrics of a stage's errors begin with; a stage without any has none."""
 
