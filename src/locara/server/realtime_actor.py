@@ -169,7 +169,10 @@ class Connection:
                 why = f"nothing came for {self._limits.idle_seconds:g} s"
                 self.fail("session_idle", why, Close(WSCloseCode.GOING_AWAY, why))
                 return
-            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):  # it is gone, or has sent what no WebSocket sends
+            if message.type not in (
+                WSMsgType.TEXT,
+                WSMsgType.BINARY,
+            ):  # it is gone, or has sent what no WebSocket sends
                 self.drop(Close(self._socket.close_code or WSCloseCode.OK, ""))
                 return
             now = loop.time()

@@ -20,6 +20,7 @@ from locara.errors import (
     ModelError,
     ModelMissing,
     ModelNotDeclared,
+    SoundMuted,
 )
 
 INVALID = "invalid_request_error"
@@ -94,7 +95,7 @@ def _sort(error: LocaraError) -> tuple[int, str, str | None]:
 _SORTS: tuple[tuple[tuple[type[LocaraError], ...], tuple[int, str, str | None]], ...] = (
     ((ModelMissing, EngineMissing), (404, INVALID, "model")),
     ((AudioError,), (400, INVALID, "file")),
-    ((ModelNotDeclared, CapabilityDenied, ConsentError), (403, DENIED, None)),
+    ((ModelNotDeclared, CapabilityDenied, ConsentError, SoundMuted), (403, DENIED, None)),
     ((ConfigError,), (400, INVALID, None)),
     ((EngineTimeout,), (503, SERVER, None)),
     ((ModelError,), (503, SERVER, "model")),
