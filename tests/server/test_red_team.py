@@ -25,18 +25,20 @@ def test_more_events_than_may_wait_can_be_had_again(monkeypatch: pytest.MonkeyPa
 
     async def work() -> None:
         allow()
-        async with running(monkeypatch, ("one two three four five six",) * 20, outgoing=40) as server:
-            async with server.line() as line:
-                await line.ask(START, reports=False)
-                for number in range(6):
-                    await line.ask("session.send_text", text="go")
-                    await line.until(lambda n=number: len(line.events("turn-end")) >= 2 * (n + 1))  # type: ignore[misc]
-                seen = len(line.events())
-                assert seen > 40
-                again = await line.ask("voice.session_events", after=0)
-                assert again["missed"] == 0
-                await line.until(lambda: len(line.events()) >= 2 * seen)
-                assert (await line.ask("ping")) == {}
+        async with (
+            running(monkeypatch, ("one two three four five six",) * 20, outgoing=40) as server,
+            server.line() as line,
+        ):
+            await line.ask(START, reports=False)
+            for number in range(6):
+                await line.ask("session.send_text", text="go")
+                await line.until(lambda n=number: len(line.events("turn-end")) >= 2 * (n + 1))  # type: ignore[misc]
+            seen = len(line.events())
+            assert seen > 40
+            again = await line.ask("voice.session_events", after=0)
+            assert again["missed"] == 0
+            await line.until(lambda: len(line.events()) >= 2 * seen)
+            assert (await line.ask("ping")) == {}
 
     run(work())
 

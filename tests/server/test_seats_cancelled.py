@@ -18,6 +18,7 @@ from locara.server.pool import Pool
 from locara.server.seats import KINDS, Seat, Seats, Wish, failed
 from locara.server.settings import Limits, Settings
 from locara.testing import Fault, ScriptedModel, ScriptedRecogniser, ScriptedVoice
+from locara.voice.events import Error
 
 APP = Manifest("com.example.app", "Example", "1")
 STEPS = 40
@@ -69,7 +70,7 @@ class Watched:
 def seats_of(engines: Watched, monkeypatch: pytest.MonkeyPatch, sessions: int = 2) -> Seats:
     """Seats whose pool loads ``engines`` as it loads real ones."""
     monkeypatch.setattr(pools, "engine_for", engines.made)
-    monkeypatch.setattr(pools.choosing, "unnamed", lambda stages: (stages, {}))
+    monkeypatch.setattr("locara.voice.choosing.unnamed", lambda stages: (stages, {}))
     return Seats(Settings("token", stages={"turn": "silence"}, limits=Limits(sessions=sessions)), Pool())
 
 
@@ -228,7 +229,7 @@ def test_only_the_engine_that_failed_is_thrown_away(monkeypatch: Any) -> None:
         stream = seat.session.events()
         seat.session.send_text("hello")
         async for event in stream:
-            if event.type == "error":
+            if isinstance(event, Error):
                 assert event.stage == "llm"
                 break
         await seat.leave()

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.server.ipc_running import soon
 from tests.server.rest_server import Telling, serving, tones, wav
 from tests.server.test_rest_speech import ASKED, URL, Loud
 from tests.server.test_wyoming import FORM, SOUND, Client, connected
@@ -53,12 +54,12 @@ def test_muting_ends_speech_that_is_being_sent(switch: Switch) -> None:
         tts = Loud()
         async with serving(tts=tts) as client:
             got = 0
-            with pytest.raises(aiohttp.ClientError):  # cut off
-                async with client.post(URL, json=ASKED) as answer:
-                    async for data in answer.content.iter_any():
-                        got += len(data)
-                        switch.mute()
-                        tts.gate.set()
+            async with client.post(URL, json=ASKED) as answer:
+                got += len(await answer.content.readany())
+                switch.mute()
+                tts.gate.set()
+                with pytest.raises(aiohttp.ClientError):  # cut off
+                    got += len(await answer.content.read())
             await asyncio.wait_for(tts.left.wait(), 10)
             return got, logged(REST.id)
 
@@ -84,8 +85,7 @@ def test_muting_ends_what_a_satellite_hears_and_says(switch: Switch) -> None:
             client = await connect()
             await client.say("audio-start", **FORM)
             await client.say("audio-chunk", SOUND[:2048], **FORM)
-            while "microphone-opened" not in logged(WYOMING.id):
-                await asyncio.sleep(0.01)
+            await soon(lambda: "microphone-opened" in logged(WYOMING.id))
             switch.mute()
             await client.say("audio-chunk", SOUND[2048:4096], **FORM)
             told = await client.until("error", "transcript")
@@ -128,15 +128,13 @@ def test_a_server_that_stops_takes_no_satellite_and_lets_one_finish() -> None:
         async with connected() as (connect, services):
             client: Client = await connect()
             await client.say("audio-start", **FORM)
-            while not services.working:
-                await asyncio.sleep(0.005)
+            await soon(lambda: services.working)
             services.shut()
             with pytest.raises(OSError):  # noqa: PT011  refused, in the words of the system
                 await connect()
             await client.say("audio-chunk", SOUND, **FORM)
             await client.say("audio-stop")
             assert (await client.until("transcript", "error"))[-1].type == "transcript"
-            while services.working:
-                await asyncio.sleep(0.005)
+            await soon(lambda: not services.working)
 
     asyncio.run(go())

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from locara.audio import Samples, from_pcm16
@@ -20,6 +21,7 @@ from locara.engines.contracts import Tool
 from locara.errors import MessageError, SessionError
 from locara.gate.mouth import FADE_SECONDS
 from locara.server import ipc_wire as wire
+from locara.server.places import without_places
 from locara.server.private_logging import where
 from locara.server.resuming import EventsKept, Pass, SoundKept
 from locara.server.settings import Limits
@@ -248,6 +250,8 @@ class ServedSession:
             self._end_soon("failed")
 
     def _tell(self, event: tell.Event) -> None:
+        if isinstance(event, tell.Error):
+            event = replace(event, message=without_places(event.message), hint=without_places(event.hint))
         seq = self._events.number()
         text = wire.event(tell.to_json(event, audio=self.wanted.audio_chunks), seq)
         self._events.keep(seq, text)

@@ -22,6 +22,7 @@ from locara.errors import (
     ModelNotDeclared,
     SoundMuted,
 )
+from locara.server.places import without_places
 
 INVALID = "invalid_request_error"
 BUSY = "rate_limit_error"
@@ -78,7 +79,7 @@ def refusal_of(error: BaseException) -> Refusal:
         return Refusal(
             500, "the server failed at this request; its log names the place", SERVER, None, "internal_error"
         )
-    said = f"{error.message}. {error.hint}" if error.hint else error.message
+    said = without_places(f"{error.message}. {error.hint}" if error.hint else error.message)
     after = getattr(error, "retry_after", None)
     if isinstance(after, int | float):
         return Refusal(429, said, BUSY, None, "busy", float(after))

@@ -256,9 +256,9 @@ def test_frames_that_are_no_text_count_and_end_the_connection() -> None:
     async def work() -> None:
         async with server(scripted([], [LONG])) as port, connected(port) as client:
             await client.until("session.created")
-            with pytest.raises((AssertionError, ConnectionError, RuntimeError, TimeoutError)):
-                for _ in range(400):
-                    await client.socket.send_bytes(b"\0" * 64)
+            for _ in range(150):
+                await client.socket.send_bytes(b"\0" * 64)
+            with pytest.raises(ConnectionError):
                 await client.until("session.updated")
             errors = [one for one in client.events if one["type"] == "error"]
             assert len(errors) <= 100

@@ -180,7 +180,7 @@ def test_the_clock_of_what_was_appended_knows_every_piece(pieces: list[tuple[flo
 def test_an_object_that_grows_without_end_is_refused() -> None:
     """Fields that nobody knows are kept and sent back: they may not fill the memory, nor the event loop's time."""
     session = FRESH
+    for number in range(9):
+        session = updated(session, {"type": "realtime", f"own_{number}": "x" * 50_000})
     with pytest.raises(Invalid, match="more than"):
-        for number in range(20):
-            session = updated(session, {"type": "realtime", f"own_{number}": "x" * 50_000})
-    assert len(str(session)) < 520_000
+        updated(session, {"type": "realtime", "another": "x" * 50_000})
