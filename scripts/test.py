@@ -5,6 +5,8 @@ Makes ``.venv-test`` beside the project, installs Locara and its test tools, ins
 tests need where this machine lets it (Debian, as root) and the stock clients of the server's protocols (``.clients``), then
 runs the linters, the type checker, the import contracts and pytest, whose closing line is the last thing printed. Without a
 sound server, a browser or the clients those tests skip and say so.
+
+pytest runs in two processes (pytest-xdist); ``python3 scripts/test.py -n0`` runs it in one, as a debugger needs it.
 """
 
 from __future__ import annotations
@@ -21,6 +23,11 @@ HOME = ROOT / ".venv-test"
 PYTHON = HOME / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 SOUND_PACKAGES = ("pulseaudio", "pulseaudio-utils", "libasound2-plugins", "libportaudio2")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+# Most of the time the tests wait in real time, for engines that compute in other processes: two workers are enough for
+# two processor cores, and more would disturb what is played and recorded. worksteal: neighbours stay together, which keeps
+# what a file sets up for all its tests, and whoever has finished takes over from the other.
+WORKERS = ("-n", "2", "--dist", "worksteal")
 
 
 def run(*command: str, may_fail: bool = False, quiet: bool = False) -> int:
@@ -73,7 +80,8 @@ def main() -> int:
     run(f"{tools}/ruff", "format", "--check", ".")
     run(f"{tools}/mypy")
     run(f"{tools}/lint-imports")
-    return run(str(PYTHON), "-m", "pytest", *sys.argv[1:], may_fail=True)
+    workers = () if "no:xdist" in sys.argv else WORKERS
+    return run(str(PYTHON), "-m", "pytest", *workers, *sys.argv[1:], may_fail=True)
 
 
 if __name__ == "__main__":

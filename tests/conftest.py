@@ -8,34 +8,54 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# Whoever runs the tests may have muted Locara: that switch is not theirs to see, and they must not turn it.
-os.environ["LOCARA_SWITCH"] = str(Path(tempfile.gettempdir(), f"locara-tests-{os.getpid()}", "muted"))
+# Whoever runs the tests may have muted Locara, granted something, learnt a microphone's voice, pulled models, started a
+# server: none of it is the tests' to see or to change. Nor is it another worker's: pytest-xdist imports this file once in
+# each of its processes, so each has places of its own, and temporary files of its own, since some tests look for those
+# that were left behind. Nothing is granted there; `granted` is for tests that use a device.
+# pytest's own folders of kept temporary files stay where they would be. The path is short: a Unix socket's has 107 bytes.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+_OWN = Path(tempfile.mkdtemp(prefix="lt-"))
+for _variable, _place in {
+    "LOCARA_SWITCH": "switch/muted",
+    "LOCARA_CONSENT": "consent",
+    "LOCARA_CACHE": "cache",
+    "LOCARA_MODELS": "models",
+    "LOCARA_RUNTIME": "run",
+    "TMPDIR": "t",
+}.items():
+    os.environ[_variable] = str(_OWN / _place)
+(_OWN / "t").mkdir()
+tempfile.tempdir = None  # asked again, and found in TMPDIR
 
-# Nor are their grants and their log. Nothing is granted there; `granted` is for tests that use a device.
-_CONSENT = Path(tempfile.gettempdir(), f"locara-tests-{os.getpid()}-consent")
-os.environ["LOCARA_CONSENT"] = str(_CONSENT)
+# A shell that starts the tests in the background has Ctrl-C ignored, and every program they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A shared machine stands still for half a second now and then: what an example takes says nothing there. The same examples
-# each time, so that a change is judged by itself; LOCARA_EXPLORE=1 looks for new ones.
-settings.register_profile("locara", deadline=None, derandomize="LOCARA_EXPLORE" not in os.environ)
+# A shared machine stands still for half a second now and then: what an example takes, or its making, says nothing there.
+# The same examples each time, so that a change is judged by itself; LOCARA_EXPLORE=1 looks for new ones.
+settings.register_profile(
+    "locara",
+    deadline=None,
+    derandomize="LOCARA_EXPLORE" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("locara")
 
 if TYPE_CHECKING:
     from tests.devices.sound_server import SoundServer
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_grants_left() -> Iterator[None]:
-    yield
-    shutil.rmtree(_CONSENT, ignore_errors=True)
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_OWN, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -114,24 +114,24 @@ def test_the_keys_mute_type_stop_and_quit(tmp_path: Path, sound_server: SoundSer
         terminal.wait_for("listening")
         assert terminal.settings() != before  # single keys
         terminal.press("m")
-        terminal.wait_for("muted", 2.0)
+        terminal.wait_for("muted")
         said(terminal, sound_server, sentence)
         terminal.look(1.0)
         assert "you    " not in terminal.seen
         terminal.press("m")
-        terminal.wait_for("listening", 2.0)
+        terminal.wait_for("listening")
         with recorded(sound_server, tmp_path / "speaker.wav"):
             terminal.press("twhat is two plus tree\x7f\x7f\x7fwo")
-            terminal.wait_for("> what is two plus two", 2.0)
+            terminal.wait_for("> what is two plus two")
             terminal.press("\r")
-            terminal.wait_for("you    what is two plus two", 3.0)
-            terminal.wait_for("4", 3.0)
+            terminal.wait_for("you    what is two plus two")
+            terminal.wait_for("4")
             terminal.look(3.0)
         assert len(replies(read_wav(tmp_path / "speaker.wav")[0], 48_000)) == 1
         terminal.press("thow many feet are in three miles\r")
-        terminal.wait_for("speaking", 3.0)
+        terminal.wait_for("speaking")
         terminal.press("s")
-        terminal.wait_for("(stopped)", 2.0)
+        terminal.wait_for("(stopped)")
         quits(terminal, before)
     events = events_in(tmp_path / "e.jsonl")
     assert finals(events) == ["what is two plus two", "how many feet are in three miles"]
@@ -146,7 +146,7 @@ def test_a_terminal_that_nobody_reads_does_not_end_the_conversation(tmp_path: Pa
         terminal.wait_for("listening")
         sound_server.say(QUESTION).wait(20)  # every block changes a meter: the terminal's buffer is soon full
         terminal.press("twhat is two plus three\r")
-        terminal.wait_for("you    what is two plus three", 5.0)
+        terminal.wait_for("you    what is two plus three")
         assert terminal.run.process.poll() is None
     assert not of_type(events_in(tmp_path / "e.jsonl"), "error", "session-end")
 
@@ -160,11 +160,11 @@ def test_push_to_talk_hears_only_while_the_key_is_down(tmp_path: Path, sound_ser
         terminal.look(1.0)
         assert "you    " not in terminal.seen
         terminal.press(" ")
-        terminal.wait_for("listening, go on…", 2.0)
+        terminal.wait_for("listening, go on…")
         said(terminal, sound_server, sentence)
         terminal.press(" ")
-        terminal.wait_for("you    what time is it", 5.0)
-        terminal.wait_for("locara It's", 15.0)  # the words are final with the first sound of the reply
+        terminal.wait_for("you    what time is it")
+        terminal.wait_for("locara It's")  # the words are final with the first sound of the reply
     events = events_in(tmp_path / "e.jsonl")
     assert finals(events) == ["what time is it"]
     assert [event["reason"] for event in user_turns(events)] == ["released"]

@@ -97,11 +97,11 @@ def more_than(before: tuple[int, int, int]) -> bool:
     return any(now > then for now, then in zip(threads_and_files(), before, strict=True))
 
 
-def within_three_tries(attempt: Callable[[], str]) -> str:
+def within_five_tries(attempt: Callable[[], str]) -> str:
     """What ``attempt`` complains about; empty as soon as one try goes well. On a busy computer even a sound server has
     gaps, which are not what these tests look for."""
     complaint = ""
-    for _ in range(3):
+    for _ in range(5):
         if not (complaint := attempt()):
             break
     return complaint
@@ -126,7 +126,7 @@ def test_the_microphone_hears_what_is_said_in_real_time(
         well = share > 0.9 and abs(took - 2.0) < 0.1 and overruns == 0
         return "" if well else f"{share:.0%} heard, 2 s took {took:.2f} s, {overruns} overruns"
 
-    assert within_three_tries(attempt) == ""
+    assert within_five_tries(attempt) == ""
 
 
 def test_the_speaker_plays_what_is_pulled(cards: ModuleType, sound_server: SoundServer, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_speaker_plays_what_is_pulled(cards: ModuleType, sound_server: Sound
         share = share_found(sound, resample(played, rate, 24_000), 24_000)
         return "" if share > 0.9 and underruns == 0 else f"{share:.0%} played, {underruns} underruns"
 
-    assert within_three_tries(attempt) == ""
+    assert within_five_tries(attempt) == ""
 
 
 def test_a_closed_speaker_is_silent_at_once(cards: ModuleType, sound_server: SoundServer, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_the_echo_of_the_speaker_comes_back_within_a_fifth_of_a_second(
         return "" if likeness > 0.8 and 0.0 < took < 0.2 else f"likeness {likeness:.2f} after {took:.3f} s"
 
     with sound_server.echo(100):
-        assert within_three_tries(attempt) == ""
+        assert within_five_tries(attempt) == ""
 
 
 def test_devices_are_found_by_a_part_of_their_name(

@@ -24,13 +24,16 @@ class Request:
     body: Any
 
 
+Part = bytes | float | asyncio.Event
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What it gets. ``body`` is sent in the given blocks; a float among them is a pause in seconds. ``cut``: the
-    connection ends without the end that HTTP wants."""
+    """What it gets. ``body`` is sent in the given blocks; a float among them is a pause in seconds, an event one
+    until it is set. ``cut``: the connection ends without the end that HTTP wants."""
 
     status: int = 200
-    body: Sequence[bytes | float] = ()
+    body: Sequence[Part] = ()
     content_type: str = "application/json"
     cut: bool = False
     headers: str = ""
@@ -46,16 +49,16 @@ def event(delta: Mapping[str, Any], finish: str | None = None) -> bytes:
     )
 
 
-def says(*pieces: str | float, done: bool = True) -> Answer:
-    """A reply of these pieces, each an event; a float is a pause."""
-    body: list[bytes | float] = [event({"role": "assistant", "content": ""})]
+def says(*pieces: str | float | asyncio.Event, done: bool = True) -> Answer:
+    """A reply of these pieces, each an event; a float or an event is a pause."""
+    body: list[Part] = [event({"role": "assistant", "content": ""})]
     body += [event({"content": piece}) if isinstance(piece, str) else piece for piece in pieces]
     if done:
         body += [event({}, "stop"), b"data: [DONE]\n\n"]
     return streams(*body)
 
 
-def streams(*body: bytes | float, cut: bool = False) -> Answer:
+def streams(*body: Part, cut: bool = False) -> Answer:
     return Answer(body=body, content_type="text/event-stream", cut=cut)
 
 
@@ -112,6 +115,12 @@ class ChatServer:
             pass  # the client went away between two requests, or the test is over
         finally:
             writer.close()
+            try:  # else its socket may outlive the loop, and be told as a leak
+                await asyncio.wait_for(writer.wait_closed(), 5)
+            except TimeoutError:
+                writer.transport.abort()
+            except OSError:
+                pass  # the client has broken it off
             self._tasks.discard(task)
 
     async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -141,14 +150,17 @@ class ChatServer:
         return True
 
 
-async def _paced(body: Sequence[bytes | float]) -> AsyncIterator[bytes]:
+async def _paced(body: Sequence[Part]) -> AsyncIterator[bytes]:
     """The blocks at their times; while it pauses, an empty one every 10 ms so that a client's going is noticed."""
     for part in body:
         if isinstance(part, bytes):
             yield part
             await asyncio.sleep(0)
             continue
-        for _ in range(round(part / 0.01)):
+        while isinstance(part, asyncio.Event) and not part.is_set():
+            await asyncio.sleep(0.01)
+            yield b""
+        for _ in range(0 if isinstance(part, asyncio.Event) else round(part / 0.01)):
             await asyncio.sleep(0.01)
             yield b""
 

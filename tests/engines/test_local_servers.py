@@ -56,14 +56,14 @@ def test_a_server_is_called_what_it_calls_itself() -> None:
         fails(401, {"object": "list", "data": [{"id": "x"}]}),
         fails(307, b"", "Location: http://127.0.0.1:1/\r\n"),
         Answer(body=[b"x" * 65536] * 40),
-        Answer(body=[3.0]),
+        Answer(body=[60.0]),
         Answer(body=[b"{"], cut=True),
     ],
 )
 def test_something_else_on_the_port_is_not_taken_for_a_server(listed: Answer) -> None:
     began = time.perf_counter()
     assert find(listed)[0] is None
-    assert time.perf_counter() - began < 2.0
+    assert time.perf_counter() - began < 9.0  # half a second is what it is given
 
 
 def test_nothing_is_found_where_nothing_runs() -> None:

@@ -96,14 +96,15 @@ def test_keys_and_passwords_are_not_shown() -> None:
 
 
 def test_pieces_come_as_they_are_made_not_at_the_end() -> None:
+    had_the_first = asyncio.Event()
+
     async def use(_: Any, engine: OpenAICompatible) -> None:
         pieces = engine.reply(HELLO)
         assert await anext(pieces) == "Hel"
-        first = time.perf_counter()
+        had_the_first.set()
         assert [piece async for piece in pieces] == ["lo"]
-        assert time.perf_counter() - first > 0.4
 
-    talk(says("Hel", 0.5, "lo"), use)
+    talk(says("Hel", had_the_first, "lo"), use)
 
 
 def test_the_request_says_what_the_conversation_was() -> None:
@@ -172,8 +173,8 @@ def test_a_server_that_does_not_stream_is_understood() -> None:
 
 def test_a_finished_reply_does_not_wait_for_a_connection_left_open() -> None:
     began = time.perf_counter()
-    assert answers(streams(event({"content": "Hi"}), event({}, "stop"), 5.0)) == ["Hi"]
-    assert time.perf_counter() - began < 2.0
+    assert answers(streams(event({"content": "Hi"}), event({}, "stop"), 60.0)) == ["Hi"]
+    assert time.perf_counter() - began < 9.0
 
 
 def test_time_the_listener_takes_is_not_held_against_the_server() -> None:
@@ -241,10 +242,10 @@ def test_after_close_a_reply_is_refused() -> None:
 
 def test_a_server_that_hangs_is_given_up() -> None:
     began = time.perf_counter()
-    error = error_of(says(5.0, "late"), timeout=0.2)
+    error = error_of(says(60.0, "late"), timeout=0.2)
     assert isinstance(error, EngineTimeout)
     assert "first token" in error.message
-    assert time.perf_counter() - began < 1.5
+    assert time.perf_counter() - began < 9.0
 
 
 def test_keep_alives_are_no_tokens() -> None:

@@ -53,6 +53,33 @@ def test_another_voice_stays_and_is_told(level: float) -> None:
     assert float(np.corrcoef(sound, wanted)[0, 1]) > 0.8
 
 
+@pytest.mark.parametrize(("under", "counts"), [(0.0, True), (10.0, True), (36.0, False)])
+def test_a_pitch_counts_unless_it_is_far_under_our_echo(under: float, counts: bool) -> None:
+    """In a gap of 0.3 s between two words of ours, where nothing else is heard: what is left of us is as faint as that."""
+    played = babble(4.0, 9)
+    played[3 * RATE : 3 * RATE + 3 * RATE // 10] = 0.0
+    echo = through(played, answer(6))
+    vowel = np.zeros_like(played)
+    at = np.arange(RATE // 5) / RATE
+    shape = sum(np.cos(2 * np.pi * k * 130.0 * at + k) / k for k in range(1, 12))
+    vowel[3 * RATE + RATE // 10 :][: at.size] = shape / np.sqrt(np.mean(np.square(shape)))
+    vowel *= np.sqrt(np.mean(np.square(echo))) * 10 ** (-under / 20)
+    pieces = cancelled(Canceller(), echo + vowel, played)
+    heard = [one.pitch for one in pieces[3 * 50 + 7 : 3 * 50 + 15]]
+    assert all(one.expected for one in pieces[3 * 50 : 3 * 50 + 15])
+    assert (float(np.median(heard)) >= 0.75) is counts, heard
+
+
+def test_a_pitch_in_the_first_echo_of_ours_is_our_own_until_the_way_back_is_learned() -> None:
+    at = np.arange(3 * RATE) / RATE
+    played = np.asarray(0.1 * sum(np.cos(2 * np.pi * k * 110.0 * at + k) / k for k in range(1, 12)), np.float32)
+    canceller = Canceller()
+    for _ in range(2):  # anew after a change of the device
+        pieces = cancelled(canceller, through(played, answer(2, delay=0.24)), played)[:50]
+        assert all(one.pitch == 0.0 for one in pieces[:49] if one.echo > 0.5)
+        canceller.forget()
+
+
 def test_without_a_sound_of_ours_nothing_is_changed_and_decisions_are_not_late() -> None:
     heard = babble(2.0, 8)
     pieces = cancelled(Canceller(), heard, np.zeros_like(heard))

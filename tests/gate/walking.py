@@ -56,6 +56,7 @@ REVIEWED = {
     ("locara/engines/espeak_worker.py", "ctypes.CDLL"): "espeak-ng, initialised to give buffers",
     ("locara/cli/screen.py", "ctypes.WinDLL"): "the console of Windows",
     ("locara/cli/serve.py", "options.open"): "an option of the command line",
+    ("locara/server/realtime_actor.py", "machine.open"): "a connection's first event",
     ("locara/cli/serve.py", "webbrowser.open"): "the page in the user's browser",
     ("locara/offline/kernel.py", "ctypes.CDLL"): "the C library, for seccomp",
     ("locara/offline/loopback.py", "subprocess.Popen"): "the relay, a Python of ours, over a socket",

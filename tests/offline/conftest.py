@@ -60,9 +60,17 @@ def serve(chat_server: Any) -> Iterator[Callable[..., Any]]:
             async def made() -> Any:
                 return await chat_server.ChatServer(*arguments).__aenter__()
 
+            async def ended() -> None:
+                await asyncio.sleep(0.05)  # a connection that is just coming begins to be served, else nobody closes it
+                while others := asyncio.all_tasks() - {asyncio.current_task()}:
+                    for one in others:
+                        one.cancel()
+                    await asyncio.wait(others)
+                await asyncio.sleep(0.05)  # the connections' ends are told to their transports
+
             def stop() -> None:
                 call(server.__aexit__(None, None, None))
-                call(asyncio.sleep(0.05))  # the connections' ends are told to their transports
+                call(ended())
                 loop.call_soon_threadsafe(loop.stop)
                 thread.join(5)
                 loop.close()

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,13 @@ def against(*command: str, stages: Any = None) -> str:
 
 async def ran(*command: str) -> str:
     """What ``command`` writes. It must exit with 0."""
+    with tempfile.TemporaryDirectory() as folder:  # schemathesis leaves a folder where it runs
+        return await _ran(*command, within=folder)
+
+
+async def _ran(*command: str, within: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=within
     )
     try:
         out, err = await asyncio.wait_for(process.communicate(), DEADLINE)

@@ -187,16 +187,58 @@ def test_the_deadlines_come_in_an_order_that_makes_sense() -> None:
     assert evidence.ALL_SAID_SECONDS < evidence.WORDS_SECONDS < evidence.LATE_WORDS_SECONDS
 
 
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.booleans())
+PART = st.floats(0, 1)
+
+
+@given(PART, PART, PART, PART, PART, st.booleans())
 def test_more_echo_never_makes_a_voice_and_without_any_the_probability_decides(
-    probability: float, less: float, more: float, already: bool
+    probability: float, less: float, more: float, pitch: float, clear: float, already: bool
 ) -> None:
     less, more = min(less, more), max(less, more)
-    if evidence.is_voice(probability, more, already=already):
-        assert evidence.is_voice(probability, less, already=already)
+    if evidence.is_voice(probability, more, pitch, already=already, clear=clear):
+        assert evidence.is_voice(probability, less, pitch, already=already, clear=clear)
     wanted = evidence.VOICE_OFF if already else evidence.VOICE_ON
-    assert evidence.is_voice(probability, 0.0, already=already) == (probability >= wanted)
-    assert not evidence.is_voice(probability, 1.0, already=already), "what is surely our own is nobody's voice"
+    assert evidence.is_voice(probability, 0.0, pitch, already=already, clear=clear) == (probability >= wanted)
+    told = evidence.is_voice(probability, 1.0, pitch, already=already, clear=clear)
+    assert not told, "what is surely our own is nobody's voice"
+
+
+@given(PART, PART, PART, PART, PART, st.booleans())
+def test_more_of_a_pitch_never_takes_a_voice_away(
+    probability: float, echo: float, less: float, more: float, clear: float, already: bool
+) -> None:
+    less, more = min(less, more), max(less, more)
+    if evidence.is_voice(probability, echo, less, already=already, clear=clear):
+        assert evidence.is_voice(probability, echo, more, already=already, clear=clear)
+    if evidence.is_voice(probability, echo, more, already=False, clear=clear):
+        assert evidence.is_voice(probability, echo, more, already=True, clear=clear)
+    if evidence.is_voice(probability, echo, more, already=already):
+        assert evidence.is_voice(probability, echo, more, already=already, clear=clear)
+
+
+@pytest.mark.parametrize(
+    ("probability", "echo", "pitch", "clear", "voice"),
+    [
+        (0.97, 0.75, 0.9, 0.06, True),  # a vowel of a user under our louder echo
+        (0.97, 0.75, 0.9, 0.04, False),  # it has only begun: what is left of us has such moments
+        (0.97, 0.75, 0.5, 0.06, False),  # a noise, or a consonant
+        (0.8, 0.75, 0.9, 0.06, False),  # what is left of our own voice has a pitch, but voice activity doubts it
+        (0.97, 0.95, 0.9, 0.06, False),  # nothing of it stands out of the echo
+        (0.5, 0.5, 0.0, 0.0, True),  # what stands out needs no more than voice activity
+    ],
+)
+def test_under_a_louder_echo_only_a_sure_voice_with_a_pitch_counts(
+    probability: float, echo: float, pitch: float, clear: float, voice: bool
+) -> None:
+    assert evidence.is_voice(probability, echo, pitch, already=False, clear=clear) is voice
+
+
+def test_a_vowel_that_swells_out_of_the_echo_leads_in_a_voice() -> None:
+    assert evidence.leads_in(0.75, 0.85, 0.9)
+    assert evidence.leads_in(0.9, 0.6, 0.3), "a block on the way up, between two edges"
+    assert not evidence.leads_in(0.75, 0.95, 0.9), "nothing of it stands out of the echo"
+    assert not evidence.leads_in(0.5, 0.85, 0.9), "our own, as voice activity hears it"
+    assert not evidence.leads_in(0.4, 0.0, 0.0), "where no echo is heard a voice is found at once"
 
 
 def test_a_voice_over_our_own_echo_must_last_longer_to_open_a_turn() -> None:

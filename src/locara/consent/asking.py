@@ -11,6 +11,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TextIO
@@ -19,6 +20,10 @@ from locara.consent.rules import By
 
 ASK_SECONDS = 300.0
 """Nobody who wants to answer needs longer; a program that nobody watches must not wait forever."""
+
+_LOOK_SECONDS = 0.25
+"""A Ctrl-C that comes in the instant before ``select`` is only a note that Python takes, and does not end the waiting: it is
+looked at this often."""
 
 MEANING = {
     "device.microphone": "listen to your microphone",
@@ -109,9 +114,20 @@ def _line(typed: TextIO, seconds: float) -> str:
         file = typed.fileno()
     except (OSError, ValueError, AttributeError):
         return typed.readline()  # text in memory
-    if os.name == "posix" and not select.select([file], [], [], seconds)[0]:
+    if os.name == "posix" and not _typed(file, seconds):
         return ""
     return typed.readline()
+
+
+def _typed(file: int, seconds: float) -> bool:
+    """A line can be read, before ``seconds`` have passed."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = deadline - time.monotonic()
+        if select.select([file], [], [], min(max(left, 0.0), _LOOK_SECONDS))[0]:
+            return True
+        if left <= 0:
+            return False
 
 
 @contextlib.contextmanager

@@ -28,6 +28,22 @@ WORSE = 2.0
 WORSE_SECONDS = 0.3
 """For so long, before everything learned is thrown away: a door that opens, a volume turned down."""
 
+FAINT = -22.0
+"""dB of what is left for decisions, relative to our loudest echo of late, below which no pitch in it counts: the canceller's
+own leavings. A user 10 dB under our echo has vowels above it, though what is surely echo is taken away three times over."""
+
+LATE_FADES = 0.98
+"""How much of the power of our loudest echo counts one frame later: 4 dB a second, so that a gap between two words of ours
+does not make what is left of the first one loud."""
+
+LEFT_FADES = 0.8
+"""The same of what is left: 50 dB a second, a syllable that dies away, so that one block under the echo breaks no vowel."""
+
+LEARNING_SECONDS = 1.0
+"""For so long after the first sound of ours, a pitch in what the echo explains better than a voice is our own: half a second
+until the way back is learned, and as much for the longest delays."""
+
+_FAINT = 10 ** (FAINT / 10)
 _FIGURES = 0.99  # how much of the past counts in the figures: 2 s of playing
 
 
@@ -35,8 +51,8 @@ _FIGURES = 0.99  # how much of the past counts in the figures: 2 s of playing
 class Cleaned:
     """One block. ``sound``: what is to be recognised, ``LAG`` samples late. ``decisive``: the same for decisions, echo
     taken out harder; while nothing of ours can be heard it is the block itself, not late. ``echo``: how surely what is
-    heard is only our own echo, 0 to 1; 0 where there can be none. ``pitch``: how periodic what is left is, 0 to 1; not
-    looked at where no echo is ``expected``."""
+    heard is only our own echo, 0 to 1; 0 where there can be none. ``pitch``: how periodic what is left is, 0 to 1; 0 where
+    it is `FAINT` or surely ours (`LEARNING_SECONDS`), and not looked at where no echo is ``expected``."""
 
     sound: Samples
     decisive: Samples
@@ -58,7 +74,9 @@ class Canceller:
         self._pitch = Pitch(views=2)
         self._expect = 0  # samples for which an echo may still come
         self._worse = 0
+        self._taught = 0  # samples in which an echo of ours could be heard
         self._filled = 0
+        self._loudest = self._left = 0.0  # power of our echo, and of what was left, of late
         self._powers = np.zeros(4)  # of what was played, predicted, heard and left
         self.restarts = 0
         """Times the room had changed so much that learning began anew."""
@@ -82,6 +100,8 @@ class Canceller:
         """Another room or another device: nothing of what was learned is true any more."""
         self._path.forget()
         self._residual = Residual()
+        self._loudest = self._left = 0.0
+        self._taught = 0
         self._worse = 0
         self.restarts += 1
 
@@ -109,11 +129,18 @@ class Canceller:
         sources = (self._path.sounding, echo, spectrum, left)
         powers = [np.square(one.real) + np.square(one.imag) for one in sources]
         judged = self._residual.judge(powers[3], powers[1], doubt)
+        self._loudest = max(float(powers[1].sum()), LATE_FADES * self._loudest)
+        self._left = max(float((powers[3] * np.square(judged.strict)).sum()), LEFT_FADES * self._left)
         powers[3] = powers[3] * np.square(judged.kind)
         self._note(np.array([float(one.sum()) for one in powers]), judged.echo, learn=learn)
         sound = self._sound.push(np.fft.irfft(left * judged.kind).astype(np.float32))
         decisive = self._decisive.push(np.fft.irfft(left * judged.strict).astype(np.float32))
-        return Cleaned(sound, decisive, judged.echo, True, self._pitch.push(sound, decisive))
+        pitch = self._pitch.push(sound, decisive)
+        self._taught += BLOCK if learn else 0
+        ours = judged.echo > 0.5 and self._taught < LEARNING_SECONDS * RATE
+        if ours or self._left < _FAINT * self._loudest:
+            pitch = 0.0
+        return Cleaned(sound, decisive, judged.echo, True, pitch)
 
     def _note(self, powers: np.ndarray, echo: float, *, learn: bool) -> None:
         if not learn:

@@ -40,15 +40,6 @@ HANGOVER_SECONDS = 0.25
 TOLD_SECONDS = 0.1
 """Unvoiced this long is told as ``speech-end``: a shorter gap prepares a reply, but need not flicker in anyone's view."""
 
-
-def is_voice(probability: float, echo: float, *, already: bool) -> bool:
-    """Whether a block counts as the user's voice. ``probability``: of speech. ``echo``: how surely it is only our own.
-    ``already``: the block before it did."""
-    if already:
-        return probability >= VOICE_OFF and echo <= ECHO_OFF
-    return probability >= VOICE_ON and echo <= ECHO_ON
-
-
 PITCHED = 0.75
 """Periodicity (0 to 1) from which a block has a pitch. What cancelling our echo leaves of a noise seldom has one."""
 
@@ -57,12 +48,43 @@ SURELY_VOICE = 0.7
 activity is half sure of it only (0.55 to 0.74 at most in three that stopped a reply). With both, three blocks are found in
 1 of 20 noises and echoes that stopped a reply on three seeds, and in 126 of 136 interruptions by the time they did."""
 
+CLEAR_SECONDS = 0.06
+"""So much of a voice must surely be one (`is_clear`) before its words count: a third of the shortest vowel that carries a
+word. "Stop" and the like need none, and a voice of `TAKE_SECONDS` neither: so a whisper gets the floor, too."""
+
+VOICE_IN_ECHO = 0.9
+"""Probability of speech from which a block with a pitch is a voice although our echo is louder, if `CLEAR_SECONDS` of it
+came before. Voice activity is rarely so sure of what is left of us, and seldom for long: 0.08 s at most with a pitch in 52
+minutes of echo (4 seeds), while a vowel of a user who is 9 dB under the echo has 0.12 s and more."""
+
+ECHO_OVER_VOICE = 0.9
+"""Evidence of our own echo up to which that counts: above, hardly a band of the sound stands out of the echo at all."""
+
+
+def is_voice(probability: float, echo: float, pitch: float = 0.0, *, already: bool, clear: float = 0.0) -> bool:
+    """Whether a block counts as the user's voice. ``probability``: of speech. ``echo``: how surely it is only our own.
+    ``pitch``: how periodic what is left without our echo is, 0 to 1. ``already``: the block before it did. ``clear``: how
+    many seconds right before it surely were a voice, see `leads_in`."""
+    if clear >= CLEAR_SECONDS and probability >= VOICE_IN_ECHO and pitch >= PITCHED and echo <= ECHO_OVER_VOICE:
+        return True
+    if already:
+        return probability >= VOICE_OFF and echo <= ECHO_OFF
+    return probability >= VOICE_ON and echo <= ECHO_ON
+
 
 def is_clear(probability: float, echo: float, pitch: float) -> bool:
     """Whether a block that counts as voice surely is one: where no echo is heard voice activity is right about noises, and
     where one is, noises it is wrong about have no pitch. ``probability``, ``echo`` as above; ``pitch``: how periodic the
     sound is, 0 to 1."""
     return echo <= 0.0 or (pitch >= PITCHED and probability >= SURELY_VOICE)
+
+
+def leads_in(probability: float, echo: float, pitch: float) -> bool:
+    """Whether a block that is no voice yet may be the beginning of one under our louder echo: a vowel that swells is
+    surely a voice before it stands out. What is clear in it counts once a voice follows."""
+    if not 0.0 < echo <= ECHO_OVER_VOICE:
+        return False
+    return is_clear(probability, echo, pitch) or is_voice(probability, echo, already=True)
 
 
 def onset_seconds(echo: float) -> float:
@@ -121,10 +143,6 @@ TAKE_SECONDS = 0.9
 
 AGREEING_SECONDS = 1.4
 """The same if every word so far only agrees ("uh-huh yeah right okay")."""
-
-CLEAR_SECONDS = 0.06
-"""So much of a voice must surely be one (`is_clear`) before its words count: a third of the shortest vowel that carries a
-word. "Stop" and the like need none, and a voice of `TAKE_SECONDS` neither: so a whisper gets the floor, too."""
 
 SURE = 0.16
 """Confidence (0 to 1) from which one word takes the floor though the voice was shorter than a name. pocketsphinx: 0.13 to

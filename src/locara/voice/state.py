@@ -239,7 +239,7 @@ class State:
     run: int = 0
     """Samples since ``voice`` last changed."""
     clear: int = 0
-    """Samples of the voice that is on now that are surely one."""
+    """Samples of the voice that is on now, or may be about to begin, that are surely one."""
     probability: float = 0.0
     last_turn: int = -1
     last_reply: int = -1

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from locara.audio import samples_in
+from locara.audio import RATE, samples_in
 from locara.voice import asking_back, attending, endings, events, evidence, overlap, replies
 from locara.voice.moves import (
     Adjust,
@@ -114,7 +114,8 @@ def _asked(step: Step, happened: Happened) -> None:
         case Interrupt():
             _interrupt(step)
         case Muted():
-            step.set(voice=False, run=0, probability=0.0)  # what sounded before is not the beginning of what comes
+            # What sounded before is not the beginning of what comes.
+            step.set(voice=False, run=0, clear=0, probability=0.0)
             if step.s.user in (User.TALKING, User.PAUSING):
                 replies.drop_unheard(step)
                 overlap.dismiss(step, "muted")
@@ -142,17 +143,18 @@ def _draw_conclusions(step: Step) -> None:
 
 def _heard(step: Step, heard: Heard) -> None:
     s = step.s
-    voice = evidence.is_voice(heard.probability, heard.echo, already=s.voice)
+    voice = evidence.is_voice(heard.probability, heard.echo, heard.pitch, already=s.voice, clear=s.clear / RATE)
     run = s.run + heard.n if voice == s.voice else heard.n
-    clear = (s.clear if s.voice else 0) + _clear(heard) if voice else 0
+    clear = _clear_so_far(s, heard, voice)
     step.set(now=s.now + heard.n, voice=voice, run=run, clear=clear, probability=heard.probability)
     may = s.rules.interruptible and (s.rules.open_mic or s.turn is not None)
     if voice and s.assistant is Assistant.SPEAKING and may:
         overlap.duck(step)
     match s.user:
         case User.QUIET:
-            if voice and run >= samples_in(evidence.onset_seconds(heard.echo)) and attending.voice_opens(step.s):
-                _open_turn(step, On.VOICE, began=max(step.s.now - run, s.attention.heard_from))
+            voiced = _voiced(step.s)
+            if voice and voiced >= samples_in(evidence.onset_seconds(heard.echo)) and attending.voice_opens(step.s):
+                _open_turn(step, On.VOICE, began=max(step.s.now - voiced, s.attention.heard_from))
         case User.TALKING:
             _heard_talking(step, heard)
         case User.PAUSING:
@@ -166,11 +168,23 @@ def _clear(heard: Heard) -> int:
     return heard.n if evidence.is_clear(heard.probability, heard.echo, heard.pitch) else 0
 
 
+def _clear_so_far(s: State, heard: Heard, voice: bool) -> int:
+    """How much of the voice that is on, or may be about to begin, surely is one."""
+    if not voice and (s.voice or not evidence.leads_in(heard.probability, heard.echo, heard.pitch)):
+        return 0  # nothing is left of a voice that ended: its turn has counted it
+    return s.clear + _clear(heard)
+
+
+def _voiced(s: State) -> int:
+    """How long the voice that is on lasts: what surely was one before it stood out of our echo is a part of it."""
+    return max(s.run, s.clear) if s.voice else 0
+
+
 def _open_turn(step: Step, why: On, *, began: int, held: bool = False) -> None:
     s = step.s
     over_reply, over_at = overlap.position(s, began)
     turn = Turn(s.last_turn + 1, began, s.now, held=held, over_reply=over_reply, over_at=over_at)
-    turn = replace(turn, voiced=s.run if s.voice else 0, clear=s.clear)
+    turn = replace(turn, voiced=_voiced(s), clear=s.clear)
     step.set(turn=turn, last_turn=turn.id)
     step.user(why)
     step.do(Listen(turn.id, max(0 if held else s.attention.heard_from, began - _PREROLL)))
@@ -232,7 +246,7 @@ def _go_on_talking(step: Step, why: On) -> None:
         released_at=None,
         understood_at=None,
         reason="complete",
-        voiced=turn.voiced + (s.run if s.voice else 0),
+        voiced=turn.voiced + _voiced(s),
         clear=turn.clear + s.clear,
     )
     step.user(why)
@@ -341,7 +355,7 @@ def _typed(step: Step, text: str) -> None:
         overlap.dismiss(step, "replaced", rejected=bool(step.s.turn.text))
     if step.s.reply is not None:
         overlap.taken(step)
-    step.set(run=0)  # a voice that goes on begins anew: its words so far were replaced
+    step.set(run=0, clear=0)  # a voice that goes on begins anew: its words so far were replaced
     now = step.s.now
     turn = Turn(
         step.s.last_turn + 1,
