@@ -94,7 +94,7 @@ def test_a_client_that_goes_while_its_session_starts_leaves_nothing(then: str, m
 
 def doors_of(server: Any) -> list[Any]:
     for route in server.server.app.router.routes():
-        door = getattr(route.handler, "__self__", None)
+        door: Any = getattr(route.handler, "__self__", None)
         if hasattr(door, "_kept"):
             return list(door._kept.values())
     raise AssertionError("no such door")
