@@ -462,3 +462,21 @@ def test_between_two_sessions_how_a_microphone_sounds_is_forgotten() -> None:
     engine.forget()
     assert engine.mean is None
     assert isinstance(engine, Forgets)
+
+
+def test_closing_waits_for_the_thread_without_holding_the_event_loop() -> None:
+    """A server's loop stood for two seconds when a client left while its session started."""
+
+    async def work() -> bool:
+        engine = sphinx.Sphinx("pocketsphinx", sphinx.Settings())
+        free = threading.Event()
+        busy = asyncio.create_task(engine.lane.run(lambda: free.wait(20), deadline=30))
+        await asyncio.sleep(0.05)
+        asyncio.get_running_loop().call_later(0.3, free.set)  # only a loop that goes on does this
+        await engine.close()
+        done = free.is_set()
+        free.set()
+        await asyncio.gather(busy, return_exceptions=True)
+        return done
+
+    assert asyncio.run(work())

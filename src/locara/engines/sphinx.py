@@ -167,8 +167,14 @@ class Sphinx:
     async def close(self) -> None:
         """Ends the process and the thread."""
         # It keeps nothing that would have to be saved: ending it also frees the lane, whatever that waits for.
-        await asyncio.to_thread(self.child.kill)
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        """Blocking: in a thread, for the lane's may be starting the process at this moment. The event loop of a server
+        stood for two seconds here, and the process that came after the first kill stayed."""
+        self.child.kill()
         self.lane.close()
+        self.child.kill()
 
     def forget(self) -> None:
         """The next turn starts as the first one did: another session's microphone is another one."""
