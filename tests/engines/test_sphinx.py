@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from locara.audio import BLOCK, RATE, Samples, pcm16, silence
 from locara.engines import sphinx, sphinx_worker
-from locara.engines.contracts import Transcript
+from locara.engines.contracts import Forgets, Transcript
 from locara.engines.espeak import create as create_voice
 from locara.engines.quietness import is_nothing
 from locara.errors import ConfigError, EngineFailed
@@ -451,3 +451,32 @@ def test_real_speech_is_understood_as_well_as_was_measured(engine: sphinx.Sphinx
 
         _turn(engine, work)
     assert right >= 6  # of 8 different words
+
+
+def test_between_two_sessions_how_a_microphone_sounds_is_forgotten() -> None:
+    """A server lends the same recogniser to one client after another."""
+    engine = sphinx.Sphinx("pocketsphinx", sphinx.Settings())
+    mean = ",".join(["1.5"] * 13)
+    engine.learn(mean)
+    assert engine.mean == mean
+    engine.forget()
+    assert engine.mean is None
+    assert isinstance(engine, Forgets)
+
+
+def test_closing_waits_for_the_thread_without_holding_the_event_loop() -> None:
+    """A server's loop stood for two seconds when a client left while its session started."""
+
+    async def work() -> bool:
+        engine = sphinx.Sphinx("pocketsphinx", sphinx.Settings())
+        free = threading.Event()
+        busy = asyncio.create_task(engine.lane.run(lambda: free.wait(20), deadline=30))
+        await asyncio.sleep(0.05)
+        asyncio.get_running_loop().call_later(0.3, free.set)  # only a loop that goes on does this
+        await engine.close()
+        done = free.is_set()
+        free.set()
+        await asyncio.gather(busy, return_exceptions=True)
+        return done
+
+    assert asyncio.run(work())

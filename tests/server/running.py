@@ -115,8 +115,9 @@ async def running(
         return app
 
     patch.setattr(doors, "make", make)
+    sock = settings.pop("sock", None)
     told = Settings(**{"token": TOKEN, "port": 0, "limits": Limits(), **settings})
-    async with serving.serving(told, seats=seats or Seats(), questions=None) as server:
+    async with serving.serving(told, seats=seats or Seats(), questions=None, sock=sock) as server:
         yield server
 
 

@@ -322,3 +322,24 @@ def test_loopback_is_this_machine_only(host: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "localhost.evil.example", ""])  # noqa: S104  not bound
 def test_everything_else_is_not(host: str) -> None:
     assert not listening.is_loopback(host)
+
+
+def test_two_servers_that_start_at_once_at_one_port_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both may be bound as long as neither listens: the slower one is told so in a sentence, not in a traceback."""
+
+    async def work() -> None:
+        first = listening.bound("127.0.0.1", 0)
+        port = first.getsockname()[1]
+        try:
+            second = listening.bound("127.0.0.1", port)
+        except ConfigError:  # a system that refuses at once
+            first.close()
+            return
+        async with running(monkeypatch, sock=first):
+            with pytest.raises(ConfigError, match="in use"):
+                async with running(monkeypatch, sock=second):
+                    pass
+        first.close()
+        second.close()
+
+    asyncio.run(work())

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from locara.audio import BLOCK, RATE, Resampler, Samples, clean, mono, silence
 from locara.devices.null import Pace, fitted
-from locara.devices.ring import Ring
+from locara.devices.waiting import Waiting
 from locara.errors import AudioError, ConfigError
 
 JITTER = 0.2
@@ -23,7 +23,6 @@ JITTER = 0.2
 _POLL = 0.005  # seconds between looks for a late push
 _NEARLY_EMPTY = 1.0  # seconds of buffered sound at which `drain` returns
 _PATIENCE = 5.0  # seconds that `drain` grants beyond the time the buffer takes to be heard
-_MARGIN = 8192  # samples: a resampler gives what it held back when its stream ends or changes
 
 
 class PushedSource:
@@ -42,7 +41,7 @@ class PushedSource:
         self.mended = 0
         self._name = name
         self._limit = round(buffer * RATE)
-        self._ring = Ring(self._limit + _MARGIN)
+        self._waiting = Waiting()
         self._pushing = threading.Lock()  # pushes may come from several threads; the reader needs no lock
         self._resampler: Resampler | None = None
         self._given = 0  # samples, to this resampler
@@ -61,7 +60,7 @@ class PushedSource:
     @property
     def exhausted(self) -> bool:
         """True once ``finish`` was called and everything has been heard."""
-        return self._finished and self._ring.filled == 0
+        return self._finished and self._waiting.filled == 0
 
     @property
     def overruns(self) -> int:
@@ -71,7 +70,7 @@ class PushedSource:
     @property
     def buffered(self) -> float:
         """Seconds of sound that wait to be heard."""
-        return self._ring.filled / RATE
+        return self._waiting.filled / RATE
 
     async def open(self) -> None:
         self._closed = False
@@ -88,7 +87,7 @@ class PushedSource:
             if self._finished or self._closed:
                 return 0
             resampler = self._at_rate(sample_rate)
-            room = max(0, self._limit - self._ring.filled)
+            room = max(0, self._limit - self._waiting.filled)
             accepted = min(new.size, room * sample_rate // RATE)
             self._lost += (new.size - accepted) * RATE // sample_rate
             self.mended += mended
@@ -113,7 +112,7 @@ class PushedSource:
                 reached()
                 return
             self._flush()
-            self._marks.append((self._ring.written, reached))
+            self._marks.append((self._waiting.written, reached))
 
     async def drain(self) -> None:
         """Waits until less than one second is buffered, or the source is closed. Raises ``AudioError`` when nobody
@@ -135,23 +134,23 @@ class PushedSource:
         starved = True  # only a sound that has begun is waited for: without any, silence comes without delay
         while not self._closed:
             self._reach_marks()  # the block before has been taken in by whoever hears
-            if self._catch_up is not None and self._ring.filled > self._catch_up * RATE:
+            if self._catch_up is not None and self._waiting.filled > self._catch_up * RATE:
                 pace.hurry(block)
             await pace.until(block)
-            while self._ring.filled < BLOCK and not (starved and self._ring.filled == 0):
+            while self._waiting.filled < BLOCK and not (starved and self._waiting.filled == 0):
                 if self._closed or self._finished or self._marks or pace.late(block) >= JITTER:
                     break
                 await asyncio.sleep(_POLL)
             if self._closed:
                 return
-            starved = self._ring.filled < BLOCK
-            yield self._next() if self._ring.filled else silence(BLOCK)
+            starved = self._waiting.filled < BLOCK
+            yield self._next() if self._waiting.filled else silence(BLOCK)
             block += 1
 
     def _next(self) -> Samples:
         """The next block; up to the next mark, so that what was pushed after it is heard after it."""
         most = min(BLOCK, self._marks[0][0] - self._heard) if self._marks else BLOCK
-        samples = self._ring.read(max(0, most))
+        samples = self._waiting.read(max(0, most))
         self._heard += samples.size
         return fitted(samples, BLOCK)
 
@@ -180,4 +179,4 @@ class PushedSource:
             self._keep(tail[: max(0, owed)])
 
     def _keep(self, samples: Samples) -> None:
-        self._lost += samples.size - self._ring.write(clean(samples)[0])
+        self._lost += samples.size - self._waiting.write(clean(samples)[0])

@@ -143,7 +143,7 @@ class RemoteSpeaker:
             samples = self._pull(n)
             at, self._pulled = self._pulled, self._pulled + samples.size
             rendered += _STEP
-            if samples.size and float(abs(samples).max()) > _SOUNDING:
+            if samples.any() and float(abs(samples).max()) > _SOUNDING:
                 self._loud_until = self._pulled
             sounding = self._pulled - self._loud_until <= _PAUSE * self.rate
             if sounding:

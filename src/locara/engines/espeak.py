@@ -175,8 +175,13 @@ class Espeak:
     async def close(self) -> None:
         """Ends the program and the thread."""
         # It keeps nothing that would have to be saved: ending it also frees the lane, whatever that waits for.
-        await asyncio.to_thread(self._child.kill)
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        """Blocking. The lane's thread may be starting the program at this moment: then it is ended after that."""
+        self._child.kill()
         self._lane.close()
+        self._child.kill()
 
     async def speak(self, text: str) -> AsyncIterator[Speech]:
         """The speech of ``text``, in chunks of 60 to 120 ms. Closing the iterator stops the work within a chunk.

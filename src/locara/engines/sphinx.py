@@ -136,6 +136,7 @@ class Sphinx:
         self.child = Child(_WORKER, stage="stt", model=model)
         self.lane = Lane("pocketsphinx", stage="stt", model=model)
         self.mean: str | None = None
+        self._loaded_mean: str | None = None
         self.current: Listening | None = None
         self._ready = 0  # the life of the child that has the model loaded
         remember = settings.remember if settings.remember is not None else settings.device is not None
@@ -158,7 +159,7 @@ class Sphinx:
 
         def work() -> None:
             if self._memory is not None:
-                self.mean = self._memory.read()
+                self.mean = self._loaded_mean = self._memory.read()
             self.wake()
 
         await self.lane.run(work, deadline=60.0 + _MARGIN, abandon=self.child.kill)
@@ -166,8 +167,19 @@ class Sphinx:
     async def close(self) -> None:
         """Ends the process and the thread."""
         # It keeps nothing that would have to be saved: ending it also frees the lane, whatever that waits for.
-        await asyncio.to_thread(self.child.kill)
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        """Blocking: in a thread, for the lane's may be starting the process at this moment. The event loop of a server
+        stood for two seconds here, and the process that came after the first kill stayed."""
+        self.child.kill()
         self.lane.close()
+        self.child.kill()
+
+    def forget(self) -> None:
+        """The next turn starts as the first one did: another session's microphone is another one."""
+        self.current = None
+        self.mean = self._loaded_mean
 
     def open(self) -> Listening:
         """A new recognition. The one before it, if it is still open, cannot be used any longer."""

@@ -160,8 +160,12 @@ class Last:
 
     def __call__(self, n: int) -> Samples:
         """The next ``n`` samples. The first block after it was forbidden is left to the mouth, which fades out in it."""
-        now, self._was = self._look() or self._was, self._look()
-        samples = clean(self._pull(n))[0]
+        look = self._look()
+        now, self._was = look or self._was, look
+        samples = self._pull(n)
         if not now:
             return silence(n)
+        if not samples.any():  # most of the time; what is no number is not 0 either
+            return samples
+        samples = clean(samples)[0]
         return np.clip(samples, -CEILING, CEILING)

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from locara.errors import LocaraError
 from locara.server.guard import Facts, Refusal, is_open
+from locara.server.places import without_places
 from locara.server.private_logging import where
 from locara.server.rates import Bucket
 from locara.server.runtime import RUNTIME
@@ -192,7 +193,7 @@ def _of_aiohttp(error: web.HTTPException) -> Refusal:
 
 def _of_failure(error: Exception) -> Refusal:
     if isinstance(error, LocaraError):
-        return Refusal(500, error.code, error.message, error.hint)
+        return Refusal(500, error.code, without_places(error.message), without_places(error.hint))
     return Refusal(500, "failed", "the server failed", "its log says where; please report it")
 
 

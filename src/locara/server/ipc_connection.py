@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -74,7 +74,7 @@ class Connection:
         self._socket = socket
         self._transport = transport
         self._limits = limits
-        self._outbox: asyncio.Queue[str | bytes] = asyncio.Queue(limits.outgoing)
+        self._outbox: asyncio.Queue[str | bytes | Sequence[str | bytes]] = asyncio.Queue(limits.outgoing)
         self._messages = averaged(limits.messages_per_second)
         self._bytes = averaged(limits.bytes_per_second)
         self._faults = 0
@@ -87,6 +87,15 @@ class Connection:
 
     def send(self, message: str | bytes) -> None:
         """Puts it behind what waits already. A client that lets the queue fill up is closed."""
+        self._put_behind(message)
+
+    def send_again(self, messages: Sequence[str | bytes]) -> None:
+        """See `locara.server.ipc_session.Line`. A client that went on with its conversation would else be closed for what
+        it has missed, again and again."""
+        if messages:
+            self._put_behind(messages)
+
+    def _put_behind(self, message: str | bytes | Sequence[str | bytes]) -> None:
         if self._end.done():
             return
         try:
@@ -112,8 +121,9 @@ class Connection:
         while True:
             message = await self._outbox.get()
             try:
-                async with asyncio.timeout(WRITE_SECONDS):
-                    await self._put(message)
+                for one in (message,) if isinstance(message, str | bytes) else message:
+                    async with asyncio.timeout(WRITE_SECONDS):
+                        await self._put(one)
             except TimeoutError:
                 self.drop("too-slow", f"it took nothing for {WRITE_SECONDS:g} s: read faster, then session.resume")
                 return

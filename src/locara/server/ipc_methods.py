@@ -180,8 +180,12 @@ class Desk:
             await seat.leave()
             raise SessionError("the connection is closed", hint="begin another one")
         served.begin(seat)
-        if not isinstance(p.patience, str):
-            seat.session.configure(patience=_patience(p.patience))
+        try:
+            if not isinstance(p.patience, str):
+                seat.session.configure(patience=_patience(p.patience))
+        except BaseException:  # it has ended in the moment in which it began
+            self._door.end(served)
+            raise
         self._door.keep(served, self)
         self.session = served
         self._runtime.counters.add("locara_sessions_total", door="ipc")

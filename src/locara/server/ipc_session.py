@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from locara.audio import Samples, from_pcm16
@@ -19,6 +21,8 @@ from locara.engines.contracts import Tool
 from locara.errors import MessageError, SessionError
 from locara.gate.mouth import FADE_SECONDS
 from locara.server import ipc_wire as wire
+from locara.server.places import without_places
+from locara.server.private_logging import where
 from locara.server.resuming import EventsKept, Pass, SoundKept
 from locara.server.settings import Limits
 from locara.server.tracing import TurnSpans, tracer
@@ -27,6 +31,8 @@ from locara.voice import events as tell
 if TYPE_CHECKING:
     from locara.server.counting import Counters
     from locara.server.seats import Seat
+
+_log = logging.getLogger("locara.server")
 
 LOOK_SECONDS = 0.05
 """Between two looks whether a state has changed that no event tells: as long as a person takes for "at once"."""
@@ -46,6 +52,10 @@ class Line(Protocol):
 
     def send(self, message: str | bytes) -> None:
         """Puts it behind what waits already."""
+        ...
+
+    def send_again(self, messages: Sequence[str | bytes]) -> None:
+        """The same for what was sent before, however much it is: one entry of what waits."""
         ...
 
 
@@ -71,7 +81,7 @@ class ServedSession:
         self._calls: dict[str, tuple[wire.ToolWanted, asyncio.Future[Any]]] = {}
         self._turn = -1
         self._fading_until = 0
-        self._told_state: wire.States | None = None
+        self._told_state: tuple[str, str, bool] | None = None
         self._pumping: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._limit: asyncio.TimerHandle | None = None
@@ -87,6 +97,7 @@ class ServedSession:
         seat.speaker.stand()
         events = seat.session.events()
         self._pumping = asyncio.create_task(self._pump(events), name="locara-ipc-session")
+        self._pumping.add_done_callback(self._pumped)
         loop = asyncio.get_running_loop()
         self._limit = loop.call_later(self._limits.session_seconds, self._too_long)
         self._look()
@@ -165,15 +176,13 @@ class ServedSession:
             self._grace = None
         self._line = line
         self._heard_until = None  # another connection may count anew
-        for text in self._events.after(seq)[1]:
-            line.send(text)
+        line.send_again(self._events.after(seq)[1])
         for wanted, waiting in self._calls.values():
             if not waiting.done():
                 line.send(wire.push("tool", wanted))
         if self._sound.needs_flush(received):
             line.send(wire.flush(self._sound.flushed))
-        for frame in self._sound.after(received):
-            line.send(packed(frame))
+        line.send_again([packed(frame) for frame in self._sound.after(received)])
         self._told_state = None
         self._tell_state()
         if self._seat is not None:
@@ -195,8 +204,8 @@ class ServedSession:
 
     def resend(self, seq: int) -> None:
         """The events after number ``seq`` once more."""
-        for text in self._events.after(seq)[1]:
-            self._send(text)
+        if self._line is not None:
+            self._line.send_again(self._events.after(seq)[1])
 
     def output_at(self, received: int) -> int:
         """Where the sound begins that a client gets which has received the stream until here. Raises ``MessageError``."""
@@ -233,7 +242,16 @@ class ServedSession:
                 self.reason = self.reason or event.reason
         self._end_soon(self.reason or "stopped")
 
+    def _pumped(self, pumping: asyncio.Task[None]) -> None:
+        """A fault of ours must not leave a session that hears and tells nobody."""
+        error = None if pumping.cancelled() else pumping.exception()
+        if error is not None:
+            _log.error("%s failed: %s", pumping.get_name(), where(type(error), error.__traceback__))
+            self._end_soon("failed")
+
     def _tell(self, event: tell.Event) -> None:
+        if isinstance(event, tell.Error):
+            event = replace(event, message=without_places(event.message), hint=without_places(event.hint))
         seq = self._events.number()
         text = wire.event(tell.to_json(event, audio=self.wanted.audio_chunks), seq)
         self._events.keep(seq, text)
@@ -249,11 +267,11 @@ class ServedSession:
     def _tell_state(self) -> None:
         if self._line is None or self._seat is None or self.reason:
             return
-        user, assistant = self._seat.session.state
-        now = wire.States(user=user, assistant=assistant, muted=self._seat.session.muted)
+        now = (*self._seat.session.state, self._seat.session.muted)
         if now != self._told_state:
             self._told_state = now
-            self._send(wire.push("state", now))
+            user, assistant, muted = now
+            self._send(wire.push("state", wire.States(user=user, assistant=assistant, muted=muted)))
 
     def _flush(self) -> None:
         if self._sound.end > self._sound.flushed and self._seat is not None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from locara.errors import LocaraError, MessageError
+from locara.server.places import without_places
 from locara.server.typed_json import LARGEST, as_json, field, parsed, read, written
 
 PROTOCOL = 1
@@ -469,8 +470,8 @@ def failure_of(error: Exception) -> Failure:
     retry = getattr(error, "retry_after", None)
     return Failure(
         code=error.code,
-        message=error.message,
-        hint=error.hint,
+        message=without_places(error.message),
+        hint=without_places(error.hint),
         stage=getattr(error, "stage", None),
         retry_after=None if retry is None else float(retry),
     )

@@ -46,11 +46,12 @@ def bound(host: str, port: int) -> socket.socket:
         one.setblocking(False)
     except OSError as error:
         one.close()
-        raise _refused(host, port, error) from error
+        raise refused(host, port, error) from error
     return one
 
 
-def _refused(host: str, port: int, error: OSError) -> ConfigError:
+def refused(host: str, port: int, error: OSError) -> ConfigError:
+    """Why the socket cannot be had, and what to do."""
     if error.errno == errno.EADDRINUSE:
         ours = token.read(port) is not None
         hint = (

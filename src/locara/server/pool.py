@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+import logging
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from locara.engines.contracts import Engine, EngineInfo, Kind
+from locara.engines.contracts import Engine, EngineInfo, Forgets, Kind
 from locara.errors import SessionError
 from locara.voice import choosing
 from locara.voice.brain import Deadlines
 from locara.voice.building import engine_for
 from locara.voice.loading import close_all, load_all
+
+_log = logging.getLogger("locara.server")
 
 SPARE = 2
 """Copies of an engine that wait loaded, unused: the next two sessions start without loading."""
@@ -46,6 +49,8 @@ class _Shelf:
     idle: list[Engine] = field(default_factory=list)
     shared: Engine | None = None
     loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: int = 0
+    """So many wait for a copy, or have one."""
 
 
 class Pool:
@@ -57,6 +62,7 @@ class Pool:
         self._shelves: dict[tuple[Kind, str], _Shelf] = {}
         self._out: set[Loan] = set()
         self._unused: list[Loan] = []  # idle copies, as they came back
+        self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
@@ -79,42 +85,75 @@ class Pool:
             raise SessionError("the server is stopping", hint="connect again when it has started")
         name = named(stage)
         shelf = self._shelves.setdefault((kind, name), _Shelf())
-        async with shelf.loading:  # who comes second finds what the first has loaded
-            engine = shelf.shared or (shelf.idle.pop() if shelf.idle else None)
-            if engine is None:
-                engine = await self._load(kind, stage)
-                if engine.info.sharing == "shared":
-                    shelf.shared = engine
+        shelf.wanted += 1
+        try:
+            async with shelf.loading:  # who comes second finds what the first has loaded
+                engine = shelf.shared or (shelf.idle.pop() if shelf.idle else None)
+                if engine is None:
+                    engine = await self._load(kind, stage)
+                    if engine.info.sharing == "shared":
+                        shelf.shared = engine
+        except BaseException:
+            shelf.wanted -= 1
+            self._forget(kind, name)
+            raise
         loan = Loan(kind, name, engine)
         self._out.add(loan)
         return loan
 
     async def give_back(self, loan: Loan, *, broken: bool = False) -> None:
         """The session is over. ``broken``: the engine failed in it, so nobody gets it again. May be called twice."""
+        await self.give_all_back([loan], {loan.kind} if broken else ())
+
+    async def give_all_back(self, loans: Iterable[Loan], broken: Collection[str] = ()) -> None:
+        """The same for all that a session had; ``broken``: the kinds that failed in it. All of them are back at once; then
+        it is waited until those that nobody gets again are closed, which they are even if whoever waits is cancelled."""
+        await self._close([engine for loan in list(loans) for engine in self._returned(loan, loan.kind in broken)])
+
+    def _returned(self, loan: Loan, broken: bool) -> list[Engine]:
+        """Puts it back; returns what is to be closed."""
         if loan not in self._out:
-            return
+            return []
         self._out.discard(loan)
         shelf = self._shelves[(loan.kind, loan.name)]
-        if loan.engine is shelf.shared:
-            if not broken:
-                return
-            shelf.shared = None  # whoever has it still keeps it to the end
-            if any(other.engine is loan.engine for other in self._out):
-                return
-        elif self._to_keep(loan.engine, shelf) and not broken:
+        shelf.wanted -= 1
+        over: list[Engine] = []
+        if loan.engine is shelf.shared and not broken and not self._closed:
+            pass
+        elif self._to_keep(loan.engine, shelf) and not broken and _has_forgotten(loan.engine):
             shelf.idle.append(loan.engine)
-            await self._make_room(loan)
-            return
-        if not any(other.engine is loan.engine for other in self._out):
-            await close_all([loan.engine], self._deadlines.close)
+            over = self._too_many(loan)
+        else:
+            if loan.engine is shelf.shared:
+                shelf.shared = None  # whoever has it still keeps it to the end
+            if not any(other.engine is loan.engine for other in self._out):
+                over = [loan.engine]
+        self._forget(loan.kind, loan.name)
+        return over
 
-    async def _make_room(self, back: Loan) -> None:
-        self._unused = [one for one in self._unused if one.engine in self._shelves[(one.kind, one.name)].idle]
-        self._unused = [*(one for one in self._unused if one.engine is not back.engine), back]
-        if len(self._unused) > IDLE:
-            oldest = self._unused.pop(0)
-            self._shelves[(oldest.kind, oldest.name)].idle.remove(oldest.engine)
-            await close_all([oldest.engine], self._deadlines.close)
+    def _too_many(self, back: Loan) -> list[Engine]:
+        idle = {id(one): one for shelf in self._shelves.values() for one in shelf.idle}
+        self._unused = [one for one in self._unused if id(one.engine) in idle and one.engine is not back.engine]
+        self._unused.append(back)
+        if len(self._unused) <= IDLE:
+            return []
+        oldest = self._unused.pop(0)
+        self._shelves[(oldest.kind, oldest.name)].idle.remove(oldest.engine)
+        self._forget(oldest.kind, oldest.name)
+        return [oldest.engine]
+
+    def _forget(self, kind: Kind, name: str) -> None:
+        """A name that nobody has, wants or left something under: a client can think of any number of names."""
+        shelf = self._shelves.get((kind, name))
+        if shelf is not None and not shelf.wanted and not shelf.idle and shelf.shared is None:
+            del self._shelves[(kind, name)]
+
+    async def _close(self, engines: list[Engine]) -> None:
+        if engines:
+            task = asyncio.create_task(close_all(engines, self._deadlines.close), name="locara-pool-close")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+            await asyncio.shield(task)
 
     def _to_keep(self, engine: Engine, shelf: _Shelf) -> bool:
         return engine.info.sharing == "in-turn" and not self._closed and len(shelf.idle) < self._spare
@@ -135,9 +174,7 @@ class Pool:
         loans = await asyncio.gather(
             *(self.take(kind, stage) for kind, stage in stages.items()), return_exceptions=True
         )
-        for loan in loans:
-            if isinstance(loan, Loan):
-                await self.give_back(loan)
+        await self.give_all_back(loan for loan in loans if isinstance(loan, Loan))
         for problem in loans:
             if isinstance(problem, BaseException):
                 raise problem
@@ -153,7 +190,9 @@ class Pool:
             if shelf.shared is not None and not any(loan.engine is shelf.shared for loan in self._out):
                 engines.append(shelf.shared)
                 shelf.shared = None
-        await close_all(engines, self._deadlines.close)
+        await self._close(engines)
+        if self._closing:  # each with its own deadline
+            await asyncio.wait(self._closing)
 
     async def _load(self, kind: Kind, stage: Any) -> Engine:
         chosen: dict[str, Any] = {}
@@ -163,9 +202,20 @@ class Pool:
         try:
             await load_all({kind: engine}, self._deadlines.load)
         except BaseException:
-            await close_all([engine], self._deadlines.close)
+            await self._close([engine])
             raise
         return engine
+
+
+def _has_forgotten(engine: Engine) -> bool:
+    """Whether nothing of its session is left in it."""
+    try:
+        if isinstance(engine, Forgets):
+            engine.forget()
+    except Exception as error:  # whatever a plugin does: then nobody gets it again
+        _log.warning("%s could not forget its session: %s", engine.info.engine, type(error).__name__)
+        return False
+    return True
 
 
 def named(stage: Any) -> str:

@@ -16,6 +16,7 @@ from locara.catalog import index
 from locara.errors import LocaraError
 from locara.manifest.values import Manifest, Task
 from locara.server.observing import observe
+from locara.server.places import without_places
 from locara.server.realtime_actor import Connection
 from locara.server.realtime_effects import Close
 from locara.server.realtime_machine import Machine
@@ -96,7 +97,7 @@ class _Visit:
             return None
         except LocaraError as error:
             message = f"{error.message} ({error.hint})" if error.hint else error.message
-            self._connection.fail(error.code, message, Close(WSCloseCode.POLICY_VIOLATION, error.code))
+            self._connection.fail(error.code, without_places(message), Close(WSCloseCode.POLICY_VIOLATION, error.code))
             return None
         return self._machine(seat), seat
 

@@ -169,10 +169,10 @@ class Connection:
                 why = f"nothing came for {self._limits.idle_seconds:g} s"
                 self.fail("session_idle", why, Close(WSCloseCode.GOING_AWAY, why))
                 return
-            if message.type is WSMsgType.BINARY:
-                await self._inbox.put(Invalid("Events are text frames of JSON.", code="invalid_frame"))
-                continue
-            if message.type is not WSMsgType.TEXT:  # it is gone, or has sent what no WebSocket sends
+            if message.type not in (
+                WSMsgType.TEXT,
+                WSMsgType.BINARY,
+            ):  # it is gone, or has sent what no WebSocket sends
                 self.drop(Close(self._socket.close_code or WSCloseCode.OK, ""))
                 return
             now = loop.time()
@@ -181,6 +181,8 @@ class Connection:
                 self.fail("rate_limit_exceeded", why, Close(WSCloseCode.POLICY_VIOLATION, why))
                 return
             try:
+                if message.type is WSMsgType.BINARY:
+                    raise Invalid("Events are text frames of JSON.", code="invalid_frame")
                 await self._inbox.put(parse(message.data))
             except Invalid as error:
                 self._faults += 1
@@ -226,9 +228,11 @@ class Connection:
         finally:
             for pump in pumps:
                 pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            await doing.close()
-            await self._seat.leave()
+            try:
+                await asyncio.gather(*pumps, return_exceptions=True)
+                await doing.close()
+            finally:  # also where whoever ends the connection cancels this in the middle of ending
+                await self._seat.leave()
 
     async def _run(self, machine: Machine, doing: Doing) -> None:
         sound = SoundOut(machine)

@@ -154,6 +154,12 @@ class Asking:
         if len(self._book.items.all) >= items.MOST_ITEMS:
             raise Invalid(f"A conversation has at most {items.MOST_ITEMS} items.", code="too_many_items")
         item = items.read(event.item, self._out.new_id("item"))
+        if item.characters + sum(one.characters for one in self._book.items.all) > items.MOST_CHARACTERS:
+            raise Invalid(
+                f"All items of a conversation have at most {items.MOST_CHARACTERS} characters: delete some.",
+                code="string_above_max_length",
+                param="item",
+            )
         if item.type == "function_call_output" and self._book.items.call(item.call_id) is None:
             raise Invalid(
                 f"There is no function call '{item.call_id}' in this conversation.",

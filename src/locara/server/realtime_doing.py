@@ -16,6 +16,7 @@ from typing import Any
 from locara.engines.contracts import Tool
 from locara.errors import LocaraError, SessionError
 from locara.server import realtime_effects as effects
+from locara.server.places import without_places
 from locara.server.realtime_machine import Machine
 from locara.server.realtime_session import input_format
 from locara.server.realtime_sound import heard
@@ -57,7 +58,7 @@ class Doing:
         except LocaraError as error:
             if isinstance(effect, effects.Respond):
                 self._post(effects.Over(effect.response))
-            raise Invalid(error.message, code=error.code) from None
+            raise Invalid(without_places(error.message), code=error.code) from None
 
     def _do(self, effect: effects.Effect) -> None:
         session = self._session

@@ -19,6 +19,9 @@ MOST_ITEMS = 2_000
 MOST_TEXT = 100_000
 """Characters of one item: eight times what a model is given of a whole conversation."""
 
+MOST_CHARACTERS = 4_000_000
+"""Of all items of a conversation: five hours of speech."""
+
 Kind = Literal["message", "function_call", "function_call_output"]
 _ROLES = ("user", "assistant", "system")
 _TEXT_OF = {"user": "input_text", "system": "input_text", "assistant": "output_text"}
@@ -63,6 +66,11 @@ class Item:
         if self.type == "function_call":
             return {**head, "call_id": self.call_id, "name": self.name, "arguments": self.arguments}
         return {**head, "call_id": self.call_id, "output": self.output}
+
+    @property
+    def characters(self) -> int:
+        """How much of the server's memory it takes, about."""
+        return sum(len(part.text or "") for part in self.content) + len(self.arguments) + len(self.output)
 
     @property
     def text(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from locara.server.places import without_places
 from locara.server.realtime_asking import Asking
 from locara.server.realtime_clock import AppendClock
 from locara.server.realtime_effects import Called, Close, Configure, Effect, Lapsed, Outbox, Over, Rendered, Tick
@@ -207,7 +208,7 @@ class Machine:
             self._asking.rested()
 
     def _failed(self, event: events.Error) -> None:
-        error = {"type": "server_error", "code": event.code, "message": event.message}
+        error = {"type": "server_error", "code": event.code, "message": without_places(event.message)}
         if event.stage != "stt" and self._speaking.failed(event.turn, error):
             return
         self._out.send("error", error={**error, "param": None, "event_id": None})

@@ -8,6 +8,7 @@ The merge: present fields replace, objects merge, ``null`` turns off, ``""`` and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,9 @@ from locara.server.realtime_session_fields import (
 )
 from locara.server.realtime_wire import JSON
 from locara.voice.endings import Patience
+
+MOST_CHARACTERS = 500_000
+"""Of the object as JSON, with fields that we do not know: the longest instructions, and 128 functions of 3,000 each."""
 
 EAGERNESS = {"low": "patient", "medium": "normal", "auto": "normal", "high": "quick"}
 """Semantic turn detection: theirs -> our patience. Theirs wait at most 8, 4 and 2 s; ours 4, 2.5 and 1.6."""
@@ -72,6 +76,8 @@ def updated(session: JSON, change: Mapping[str, Any], *, spoken: bool = False) -
         raise refuse("type", f"this is a session of type {session['type']}, which cannot change")
     merged: JSON = _merged(session, change, "session")
     merged["id"], merged["object"] = session["id"], session["object"]
+    if len(json.dumps(merged)) > MOST_CHARACTERS:  # it is sent back whole at every change
+        raise refuse("session", f"all of it has more than {MOST_CHARACTERS} characters", "string_above_max_length")
     check(merged)
     if spoken and _voice(merged) != _voice(session):
         raise refuse("audio.output.voice", "the voice cannot change any more: it was heard", "cannot_update_voice")

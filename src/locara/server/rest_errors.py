@@ -20,7 +20,9 @@ from locara.errors import (
     ModelError,
     ModelMissing,
     ModelNotDeclared,
+    SoundMuted,
 )
+from locara.server.places import without_places
 
 INVALID = "invalid_request_error"
 BUSY = "rate_limit_error"
@@ -77,7 +79,7 @@ def refusal_of(error: BaseException) -> Refusal:
         return Refusal(
             500, "the server failed at this request; its log names the place", SERVER, None, "internal_error"
         )
-    said = f"{error.message}. {error.hint}" if error.hint else error.message
+    said = without_places(f"{error.message}. {error.hint}" if error.hint else error.message)
     after = getattr(error, "retry_after", None)
     if isinstance(after, int | float):
         return Refusal(429, said, BUSY, None, "busy", float(after))
@@ -94,7 +96,7 @@ def _sort(error: LocaraError) -> tuple[int, str, str | None]:
 _SORTS: tuple[tuple[tuple[type[LocaraError], ...], tuple[int, str, str | None]], ...] = (
     ((ModelMissing, EngineMissing), (404, INVALID, "model")),
     ((AudioError,), (400, INVALID, "file")),
-    ((ModelNotDeclared, CapabilityDenied, ConsentError), (403, DENIED, None)),
+    ((ModelNotDeclared, CapabilityDenied, ConsentError, SoundMuted), (403, DENIED, None)),
     ((ConfigError,), (400, INVALID, None)),
     ((EngineTimeout,), (503, SERVER, None)),
     ((ModelError,), (503, SERVER, "model")),

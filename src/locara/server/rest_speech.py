@@ -26,6 +26,7 @@ from locara.server.rest_names import OPENAI_VOICES
 from locara.server.rest_sound import RATE, WAV_HEADER, Leaving, cut
 from locara.server.rest_streaming import begin, cut_off, send
 from locara.server.rest_wanted import SpeechWanted, speech_wanted
+from locara.server.uses import LOOK, REST, used
 from locara.speech import Speaker
 from locara.speech.tempo import Tempo
 from locara.voice.brain import Deadlines
@@ -45,11 +46,12 @@ async def _answered(desk: Desk, request: web.Request, wanted: SpeechWanted) -> w
     chosen = await asyncio.to_thread(desk.models.choose, "tts", wanted.model, "", voice)
     async with desk.jobs.turn(), lent(desk.pool, "tts", chosen.stage) as engine:
         speaker = Speaker(cast(Voice, engine), Deadlines())
-        async with aclosing(_sound(speaker, wanted)) as pieces:
-            return await (_as_events if wanted.events else _as_bytes)(request, wanted, pieces)
+        with used(REST, "device.speaker", {"tts": engine.info}) as look:
+            async with aclosing(_sound(speaker, wanted, look)) as pieces:
+                return await (_as_events if wanted.events else _as_bytes)(request, wanted, pieces)
 
 
-async def _sound(speaker: Speaker, wanted: SpeechWanted) -> AsyncGenerator[bytes]:
+async def _sound(speaker: Speaker, wanted: SpeechWanted, look: LOOK) -> AsyncGenerator[bytes]:
     """16-bit samples, none of them empty. Raises ``Refused`` where the voice says nothing at all."""
     leaving, tempo = Leaving(), Tempo(RATE, wanted.speed)
 
@@ -59,6 +61,7 @@ async def _sound(speaker: Speaker, wanted: SpeechWanted) -> AsyncGenerator[bytes
     async with aclosing(speaker.stream(wanted.text, sample_rate=RATE)) as pieces:
         async for piece in pieces:
             for part in cut(piece.samples):
+                look()
                 if data := left(part):
                     yield data
                 await asyncio.sleep(0)

@@ -17,13 +17,14 @@ from locara.consent.access import Access, ByToken
 from locara.consent.asking import Ask
 from locara.devices.remote import Deliver, RemoteMicrophone, RemoteSpeaker
 from locara.engines.contracts import EngineInfo, Kind, Tool
-from locara.errors import LocaraError
+from locara.errors import LocaraError, SessionError
 from locara.gate.opening import needed
 from locara.manifest.values import Manifest
 from locara.server.pool import Loan, Pool
 from locara.server.settings import Settings
 from locara.voice import building
 from locara.voice.conversation import Session
+from locara.voice.counting import ERRORS_IN as _ERRORS
 from locara.voice.declaring import Declared
 from locara.voice.lending import Lent
 
@@ -32,6 +33,10 @@ _USUAL_SECONDS = 60.0  # of a session, before any has ended
 _LEAST_WAIT = 1.0
 _REHEARSAL_SECONDS = 10.0
 _MOST_WAIT = 300.0
+_CLOSE_SECONDS = 60.0
+
+KINDS: tuple[Kind, ...] = ("stt", "llm", "tts", "omni", "turn")
+"""What is lent to a session."""
 
 PER_SESSION = frozenset({"system", "history", "audio_input"})
 """Options of a stage that are the session's, not the engine's: they make no other copy of it."""
@@ -107,14 +112,15 @@ class Seats:
         self.settings = settings
         self.pool = pool or Pool()
         self._taken: set[Seat] = set()
-        self._coming = 0
+        self._starting: set[asyncio.Task[Seat]] = set()
+        self._unwanted: set[asyncio.Task[None]] = set()
         self._lengths: deque[float] = deque(maxlen=_REMEMBERED)
         self._shut = False
 
     @property
     def taken(self) -> int:
-        """Sessions that run or are starting."""
-        return len(self._taken) + self._coming
+        """Sessions that run, are starting or are ending: until their engines are back."""
+        return len(self._taken) + len(self._starting)
 
     @property
     def free(self) -> int:
@@ -146,24 +152,38 @@ class Seats:
         except TimeoutError:
             pass  # a slow voice; the first conversation will tell
         finally:
-            for loan in loans:
-                await self.pool.give_back(loan)
+            await self.pool.give_all_back(loans)
 
     async def take(self, wish: Wish, *, deliver: Deliver, ask: Ask | None = None) -> Seat:
         """A session that has started. ``deliver`` gets its sound, see `RemoteSpeaker`. Raises ``Busy``, and what
         `voice.session` and its ``start`` raise."""
+        if self._shut:
+            raise SessionError("the server is about to stop", hint="try again when it has started anew")
         if not self.free:
             raise Busy(self.taken, self.wait())
-        self._coming += 1
+        starting = asyncio.create_task(self._start(wish, deliver, ask), name="locara-take-seat")
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if starting.cancelled() and (task is None or not task.cancelling()):
+                raise SessionError("the server stopped while the conversation started", hint="try again") from None
+            # Taking down what has begun is a task of its own: a client that is impatient twice would cut that off, too.
+            undoing = asyncio.create_task(_undone(starting), name="locara-seat-unwanted")
+            self._unwanted.add(undoing)
+            undoing.add_done_callback(self._unwanted.discard)
+            await asyncio.shield(undoing)
+            raise
+
+    async def _start(self, wish: Wish, deliver: Deliver, ask: Ask | None) -> Seat:
         loans: list[Loan] = []
         try:
             return await self._seat(wish, deliver, ask, loans)
         except BaseException:
-            for loan in loans:
-                await self.pool.give_back(loan)
+            await self.pool.give_all_back(loans)
             raise
-        finally:
-            self._coming -= 1
 
     async def _seat(self, wish: Wish, deliver: Deliver, ask: Ask | None, loans: list[Loan]) -> Seat:
         limits = self.settings.limits
@@ -225,11 +245,11 @@ class Seats:
 
     async def free_again(self, seat: Seat, loans: Sequence[Loan]) -> None:
         """`Seat.leave` calls this."""
-        self._taken.discard(seat)
         self._lengths.append(asyncio.get_running_loop().time() - seat.began)
-        broken = seat.session.metrics().get("errors", 0.0) > 0
-        for loan in loans:
-            await self.pool.give_back(loan, broken=broken)
+        try:
+            await self.pool.give_all_back(loans, broken=failed(seat.session.metrics()))
+        finally:
+            self._taken.discard(seat)
 
     def wait(self) -> float:
         """Seconds until a seat is probably free: what is left of the session that has run longest, if it is like those
@@ -244,11 +264,36 @@ class Seats:
         self._shut = True
 
     async def close(self) -> None:
-        """Ends every session and closes every engine."""
+        """Ends every session, also those that are starting, and closes every engine."""
         self._shut = True
-        await asyncio.gather(*(seat.leave() for seat in list(self._taken)), return_exceptions=True)
+        for task in self._starting:
+            task.cancel()
+        ending = [asyncio.ensure_future(seat.leave()) for seat in list(self._taken)]
+        waiting: list[asyncio.Future[Any]] = [*self._starting, *self._unwanted, *ending]
+        if waiting:  # sessions and engines end by their own deadlines; this is for what those forgot
+            await asyncio.wait(waiting, timeout=_CLOSE_SECONDS)
+            for one in waiting:
+                if one.done() and not one.cancelled():
+                    one.exception()  # told by whoever waits for it
         with contextlib.suppress(LocaraError):
             await self.pool.close()
+
+
+async def _undone(starting: asyncio.Task[Seat]) -> None:
+    """Ends a seat that nobody wants any more, whether it is there yet or not."""
+    starting.cancel()
+    await asyncio.wait((starting,))
+    if not starting.cancelled() and starting.exception() is None:
+        await starting.result().leave()
+
+
+def failed(metrics: Mapping[str, float]) -> frozenset[str]:
+    """The kinds of engines that failed in a session of these `metrics`. After a fault of the session itself, nobody knows
+    in which state it left the others."""
+    stages = frozenset(
+        name.removeprefix(_ERRORS) for name, count in metrics.items() if name.startswith(_ERRORS) and count
+    )
+    return frozenset(KINDS) if "session" in stages else stages & frozenset(KINDS)
 
 
 def _of_session(stage: Any) -> dict[str, Any]:

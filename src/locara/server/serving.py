@@ -77,7 +77,12 @@ class Server:
         await self._runner.setup()
         assert self._runner.server is not None
         factory = self.connections.around(self._runner.server)
-        self._listening = await asyncio.get_running_loop().create_server(factory, sock=one, backlog=listening.BACKLOG)
+        try:
+            self._listening = await asyncio.get_running_loop().create_server(
+                factory, sock=one, backlog=listening.BACKLOG
+            )
+        except OSError as error:  # on Linux two may be bound to a port as long as neither listens
+            raise listening.refused(self.runtime.settings.host, self.port, error) from error
         if self.runtime.settings.wyoming_port is not None:
             self._wyoming = await wyoming.start(self.runtime)
         self.stalls.start()
@@ -88,14 +93,20 @@ class Server:
         clients come back later."""
         self.app[DRAINING].set()
         self.runtime.seats.shut()
+        if self._wyoming is not None:
+            self._wyoming.shut()
         hurry = asyncio.Event() if hurry is None else hurry
         underway = self.app[UNDERWAY]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.runtime.settings.limits.drain_seconds):
-                while (self.runtime.seats.taken or underway.answering) and not hurry.is_set():
+                while (self.runtime.seats.taken or underway.answering or self._speaking_wyoming) and not hurry.is_set():
                     with contextlib.suppress(TimeoutError):  # seats do not tell when they are left
                         await asyncio.wait_for(hurry.wait(), _LOOK_SECONDS)
         await underway.close_sockets(WSCloseCode.SERVICE_RESTART, b"the server is stopping")
+
+    @property
+    def _speaking_wyoming(self) -> bool:
+        return self._wyoming is not None and self._wyoming.working > 0
 
     async def close(self) -> None:
         """Ends everything. May be called in any state."""

@@ -39,6 +39,7 @@ class Wyoming:
         self._desk = desk
         self._server: asyncio.Server | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._connections: set[Connection] = set()
         self.port = 0
 
     async def listen(self, host: str, port: int) -> None:
@@ -59,17 +60,30 @@ class Wyoming:
             writer.transport.abort()
             return
         self._running.add(task)
+        connection = Connection(self._desk, reader, writer)
+        self._connections.add(connection)
         try:
-            await Connection(self._desk, reader, writer).run()
+            await connection.run()
         except asyncio.CancelledError:
             pass  # the server is closing; the task of a connection has nobody to tell
         except Exception as error:  # said without its message, which may quote what was said
             _log.error("a connection ended with %s", type(error).__name__)
         finally:
             self._running.discard(task)
+            self._connections.discard(connection)
             writer.close()
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(writer.wait_closed(), CLOSE_SECONDS)
+
+    @property
+    def working(self) -> int:
+        """Connections for which something is recognised or spoken."""
+        return sum(connection.working for connection in self._connections)
+
+    def shut(self) -> None:
+        """Takes no more connections; those that there are go on."""
+        if self._server is not None:
+            self._server.close()
 
     async def close(self) -> None:
         """Ends every connection, and the listening. May be called twice."""

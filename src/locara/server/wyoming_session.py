@@ -20,6 +20,7 @@ from locara.server.rest_desk import Desk
 from locara.server.rest_engines import lent
 from locara.server.rest_errors import refusal_of
 from locara.server.rest_sound import RATE, Leaving, cut
+from locara.server.uses import LOOK, WYOMING, used
 from locara.server.wyoming_info import info
 from locara.server.wyoming_wire import Event, Form
 from locara.speech import Speaker
@@ -63,6 +64,11 @@ class Connection:
         self._wanted = ("", "")  # model and language of the next transcript
         self._sound: _Coming | None = None
         self._text: _Coming | None = None
+
+    @property
+    def working(self) -> bool:
+        """Whether something is recognised or spoken."""
+        return self._job is not None and not self._job.done()
 
     async def run(self) -> None:
         """Serves the client until it leaves, is silent for too long, or says what is no frame."""
@@ -167,16 +173,17 @@ class Connection:
             lent(desk.pool, "stt", chosen.stage) as recogniser,
             lent(desk.pool, "vad", desk.settings.stages.get("vad")) as detector,
         ):
-            one = Transcriber(cast(Recogniser, recogniser), cast(Detector, detector), Deadlines())
-            sound = cast(AsyncGenerator[Samples], _pieces(coming))
-            said = {"language": language} if language else {}
-            async with aclosing(one.stream(sound, coming.form.rate)) as segments:
-                await self._send(Event("transcript-start", said))
-                async for segment in segments:
-                    if segment.final:
-                        text = segment.text.strip()
-                        await self._send(Event("transcript-chunk", {"text": f" {text}" if found else text}))
-                        found.append(text)
+            with used(WYOMING, "device.microphone", {"stt": recogniser.info}) as look:
+                one = Transcriber(cast(Recogniser, recogniser), cast(Detector, detector), Deadlines())
+                sound = cast(AsyncGenerator[Samples], _pieces(coming, look))
+                said = {"language": language} if language else {}
+                async with aclosing(one.stream(sound, coming.form.rate)) as segments:
+                    await self._send(Event("transcript-start", said))
+                    async for segment in segments:
+                        if segment.final:
+                            text = segment.text.strip()
+                            await self._send(Event("transcript-chunk", {"text": f" {text}" if found else text}))
+                            found.append(text)
         await self._send(Event("transcript", {"text": " ".join(found), **said}))
         await self._send(Event("transcript-stop"))
 
@@ -203,14 +210,16 @@ class Connection:
         form = {"rate": RATE, "width": 2, "channels": 1}
         leaving = Leaving()
         async with desk.jobs.place(), desk.jobs.turn(), lent(desk.pool, "tts", chosen.stage) as engine:
-            await self._send(Event("audio-start", {**form, "timestamp": 0}))
-            one = Speaker(cast(Voice, engine), Deadlines())
-            async with aclosing(text), aclosing(one.stream(text, sample_rate=RATE)) as pieces:
-                async for piece in pieces:
-                    for part in cut(piece.samples):
-                        await self._sound_out(leaving.push(part), form)
-                        await asyncio.sleep(0)
-            await self._sound_out(leaving.finish(), form)
+            with used(WYOMING, "device.speaker", {"tts": engine.info}) as look:
+                await self._send(Event("audio-start", {**form, "timestamp": 0}))
+                one = Speaker(cast(Voice, engine), Deadlines())
+                async with aclosing(text), aclosing(one.stream(text, sample_rate=RATE)) as pieces:
+                    async for piece in pieces:
+                        for part in cut(piece.samples):
+                            look()
+                            await self._sound_out(leaving.push(part), form)
+                            await asyncio.sleep(0)
+                await self._sound_out(leaving.finish(), form)
         await self._send(Event("audio-stop", {"timestamp": round(leaving.samples * 1000 / RATE)}))
         if streamed:
             await self._send(Event("synthesize-stopped"))
@@ -272,8 +281,18 @@ class Connection:
             raise ConnectionResetError("the client took nothing in time") from None
 
 
-async def _pieces(coming: _Coming) -> AsyncGenerator[Any]:
-    while (piece := await coming.queue.get()) is not None:
+async def _pieces(coming: _Coming, look: LOOK | None = None) -> AsyncGenerator[Any]:
+    """Raises ``ConfigError`` where nothing comes for too long: pings keep a connection, not an engine."""
+    while True:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                piece = await coming.queue.get()
+        except TimeoutError:
+            raise wire.wrong(f"nothing of what was begun came for {IDLE_SECONDS:g} s") from None
+        if piece is None:
+            return
+        if look is not None:
+            look()
         yield piece
 
 

@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 
 from locara.voice.events import BargeIn, DeviceChanged, Error, Event, Rejected, Resume, TurnEnd
 
+ERRORS_IN = "errors_in_"
+"""What the metrics of a stage's errors begin with; a stage without any has none."""
+
+_MOST_STAGES = 16
+
 
 @dataclass(slots=True)
 class Counters:
@@ -20,6 +25,8 @@ class Counters:
     false_alarms: int = 0
     rejected: int = 0
     errors: int = 0
+    errors_in: dict[str, int] = field(default_factory=dict)
+    """Stage -> errors."""
     device_reopens: int = 0
     """Times a lost device was opened again, or the default one instead of it."""
     slowest_step: float = 0.0
@@ -41,15 +48,19 @@ class Counters:
                 self.rejected += 1
             case DeviceChanged(change="back" | "replaced"):
                 self.device_reopens += 1
-            case Error():
+            case Error(stage=stage):
                 self.errors += 1
+                if stage in self.errors_in or len(self.errors_in) < _MOST_STAGES:
+                    self.errors_in[stage] = self.errors_in.get(stage, 0) + 1
 
     def as_metrics(self) -> dict[str, float]:
         """Name -> number; latencies in seconds."""
         numbers = dataclasses.asdict(self)
         latencies: list[float] = numbers.pop("latencies")
+        errors_in: dict[str, int] = numbers.pop("errors_in")
         return {
             **{name: float(value) for name, value in numbers.items()},
+            **{f"{ERRORS_IN}{stage}": float(count) for stage, count in errors_in.items()},
             "latency_median": statistics.median(latencies) if latencies else 0.0,
             "latency_worst": max(latencies, default=0.0),
         }

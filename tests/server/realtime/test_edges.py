@@ -250,3 +250,31 @@ def test_with_the_engines_of_the_installation() -> None:
             check(client.events)
 
     run(work())
+
+
+def test_frames_that_are_no_text_count_and_end_the_connection() -> None:
+    async def work() -> None:
+        async with server(scripted([], [LONG])) as port, connected(port) as client:
+            await client.until("session.created")
+            for _ in range(150):
+                await client.socket.send_bytes(b"\0" * 64)
+            with pytest.raises(ConnectionError):
+                await client.until("session.updated")
+            errors = [one for one in client.events if one["type"] == "error"]
+            assert len(errors) <= 100
+
+    run(work())
+
+
+def test_the_items_of_a_conversation_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("locara.server.realtime_items.MOST_CHARACTERS", 1_000)
+
+    async def work() -> None:
+        async with server(scripted([], [LONG])) as port, connected(port) as client:
+            await typed(client, "x" * 600)
+            content = [{"type": "input_text", "text": "y" * 600}]
+            await client.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
+            refused = await client.until("error")
+            assert refused["error"]["param"] == "item"
+
+    run(work())

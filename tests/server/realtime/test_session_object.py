@@ -175,3 +175,12 @@ def test_the_clock_of_what_was_appended_knows_every_piece(pieces: list[tuple[flo
     assert abs(clock.total - total) < 1e-6
     assert clock.milliseconds(heard + 100) == round(1000 * total)
     assert clock.milliseconds(-1) == 0
+
+
+def test_an_object_that_grows_without_end_is_refused() -> None:
+    """Fields that nobody knows are kept and sent back: they may not fill the memory, nor the event loop's time."""
+    session = FRESH
+    for number in range(9):
+        session = updated(session, {"type": "realtime", f"own_{number}": "x" * 50_000})
+    with pytest.raises(Invalid, match="more than"):
+        updated(session, {"type": "realtime", "another": "x" * 50_000})
