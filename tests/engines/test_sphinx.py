@@ -459,7 +459,7 @@ def test_between_two_sessions_how_a_microphone_sounds_is_forgotten() -> None:
     mean = ",".join(["1.5"] * 13)
     engine.learn(mean)
     assert engine.mean == mean
-    engine.forget()
+    engine.forget_session()
     assert engine.mean is None
     assert isinstance(engine, Forgets)
 

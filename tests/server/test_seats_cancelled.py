@@ -278,7 +278,7 @@ def test_what_a_recogniser_learnt_in_one_session_does_not_go_into_the_next(monke
         pool = seats_of(engines, monkeypatch).pool
         loan = await pool.take("stt", "x")
         forgot: list[int] = []
-        loan.engine.forget = lambda: forgot.append(1)  # type: ignore[attr-defined]
+        loan.engine.forget_session = lambda: forgot.append(1)  # type: ignore[attr-defined]
         await pool.give_back(loan)
         again = await pool.take("stt", "x")
         assert forgot == [1]
@@ -287,7 +287,7 @@ def test_what_a_recogniser_learnt_in_one_session_does_not_go_into_the_next(monke
         def cannot() -> None:
             raise RuntimeError("no")
 
-        again.engine.forget = cannot  # type: ignore[attr-defined]
+        again.engine.forget_session = cannot  # type: ignore[attr-defined]
         await pool.give_back(again)
         assert not engines.open, "what cannot forget is not lent again"
         await pool.close()

@@ -63,7 +63,7 @@ class Engine(Protocol):
 class Forgets(Protocol):
     """An engine that learns something in a session (how a microphone sounds), and may go to another session without it."""
 
-    def forget(self) -> None:
+    def forget_session(self) -> None:
         """What it does next, it does as if it had just been loaded. Called between two sessions; does not wait."""
         ...
 

@@ -176,7 +176,7 @@ class Sphinx:
         self.lane.close()
         self.child.kill()
 
-    def forget(self) -> None:
+    def forget_session(self) -> None:
         """The next turn starts as the first one did: another session's microphone is another one."""
         self.current = None
         self.mean = self._loaded_mean

@@ -211,7 +211,7 @@ def _has_forgotten(engine: Engine) -> bool:
     """Whether nothing of its session is left in it."""
     try:
         if isinstance(engine, Forgets):
-            engine.forget()
+            engine.forget_session()
     except Exception as error:  # whatever a plugin does: then nobody gets it again
         _log.warning("%s could not forget its session: %s", engine.info.engine, type(error).__name__)
         return False
