@@ -7,7 +7,6 @@ A door is a module with ``routes() -> list[web.AbstractRouteDef]``. It finds wha
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import time
 
 from aiohttp import web
@@ -25,7 +24,7 @@ _FORM_BYTES = 1 << 16
 
 
 def make(runtime: Runtime, codes: Codes | None = None) -> web.Application:
-    """The application: every door that this installation has, behind the guard."""
+    """The application: every door, behind the guard."""
     app = web.Application(client_max_size=runtime.settings.limits.upload_bytes + _FORM_BYTES)
     app[RUNTIME] = runtime
     app[CODES] = Codes() if codes is None else codes
@@ -33,7 +32,5 @@ def make(runtime: Runtime, codes: Codes | None = None) -> web.Application:
     guarding.install(app)
     underway.install(app)
     for door in DOORS:
-        name = f"locara.server.{door}"
-        if importlib.util.find_spec(name) is not None:
-            app.router.add_routes(importlib.import_module(name).routes())
+        app.router.add_routes(importlib.import_module(f"locara.server.{door}").routes())
     return app

@@ -24,7 +24,6 @@ from locara.server.typed_json import LARGEST, as_json, field, parsed, read, writ
 
 PROTOCOL = 1
 SUBPROTOCOL = "locara.ipc.v1"
-TOKEN_PREFIX = "locara.token."  # noqa: S105  the subprotocol that carries a token; the token follows
 
 NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 ID = r"[A-Za-z0-9_-]+"

@@ -30,8 +30,6 @@ IDLE = 8
 """Unused copies of all engines together: a client that asks for one voice after another would fill the memory with them.
 The one that was unused for longest goes."""
 
-STAGES: tuple[Kind, ...] = ("vad", "turn", "stt", "llm", "tts")
-
 
 @dataclass(eq=False, slots=True)
 class Loan:

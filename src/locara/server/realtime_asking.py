@@ -52,7 +52,6 @@ class Asking:
         self._speaking = speaking
         self._conversation = conversation
         self._quiet_since: float | None = None
-        self._calls_of_clients: set[str] = set()
 
     def ask(self, event: ClientEvent) -> None:
         """Does what is asked. Raises `Invalid`."""

@@ -95,19 +95,19 @@ def truncate(loop: Loop, turn: int, seconds: float) -> str:
     that is not known any more, nothing changes."""
     kept = loop.scripts.get(turn)
     at = _last(loop.history, turn)
-    if kept is None or at is None:
-        return loop.history[at].text if at is not None and isinstance(loop.history[at], Said) else ""  # type: ignore[union-attr]
+    if at is None:
+        return ""
+    entry = loop.history[at]
+    assert isinstance(entry, Said)
+    if kept is None:
+        return entry.text
     whole, script = kept
     rate = loop.state.rules.output_rate
     end = ledger.heard_until(script, round(max(0.0, seconds) * rate), rate, whole)
-    entry = loop.history[at]
-    assert isinstance(entry, Said)
     if end < len(entry.text):  # never more than left the gate
         heard, unheard = whole[:end].strip(), whole[end:].strip()
-        loop.history[at] = dataclasses.replace(entry, text=heard, interrupted=True, unheard=unheard)
-    changed = loop.history[at]
-    assert isinstance(changed, Said)
-    return changed.text
+        entry = loop.history[at] = dataclasses.replace(entry, text=heard, interrupted=True, unheard=unheard)
+    return entry.text
 
 
 def forget(loop: Loop, turn: int, role: str, key: str) -> bool:
