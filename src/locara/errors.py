@@ -83,6 +83,12 @@ class EngineFailed(StageError):
     code = "engine-failed"
 
 
+class EngineBusy(StageError):
+    """An engine or a server that has no place left for another session."""
+
+    code = "engine-busy"
+
+
 class EngineTimeout(StageError):
     """An engine did not answer before its deadline."""
 
