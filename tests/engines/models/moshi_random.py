@@ -32,6 +32,9 @@ _TEXT = "the kettle is on and the bread is in the oven where are you now please 
 _SPREAD = 0.15
 """Of the random weights: with the package's own the likeliest token is nearly always the same one."""
 
+_LOUDER = 2.0
+"""By how much the convolutions' random weights are raised: what goes through them fades to nothing otherwise."""
+
 
 def tokenizer(path: Path) -> int:
     """A SentencePiece tokenizer that falls back on bytes, with 3 as its padding. Returns how many pieces it has."""
@@ -55,9 +58,14 @@ def mimi(folder: Path) -> None:
     config["quantizer"] |= {"dimension": 8, "input_dimension": 16, "output_dimension": 16}
     codec = loaders.get_mimi(None, config)
     with torch.no_grad():
+        for name, value in codec.named_parameters():  # else every sound has the same codes
+            if name.startswith("encoder."):
+                value.mul_(_LOUDER if name.endswith(".weight") else 0)
+        sound = 0.1 * torch.randn(1, 1, 50 * codec.frame_size)
+        latent = codec.quantizer.rvq_first.input_proj(codec.encode_to_latent(sound, quantize=False))
         for name, value in codec.named_buffers():  # codebooks that were never trained are all the same
             if name.endswith("embedding_sum"):
-                value.normal_()
+                value.normal_().mul_(float(latent.std()))
     _save(codec.state_dict(), folder / "mimi.safetensors")
     (folder / "mimi.json").write_text(json.dumps(config))
 
