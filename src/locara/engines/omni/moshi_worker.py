@@ -56,15 +56,14 @@ class MoshiModel:
         self._torch = torch
         torch.set_num_threads(int(options.get("threads", 1)))
         where = moshi_loading.device(str(options.get("device", "auto")))
-        dtype = moshi_loading.number_format(torch, str(options.get("precision", "auto")), files, where)
+        dtype = moshi_loading.number_format(torch, str(options.get("precision", "auto")), files)
         moshi_loading.refuse_too_large(torch, files, where, dtype, self._slots)
-        report(f"reading {files.needed_bytes / 1e9:.1f} GB of weights")
+        report(f"reading {files.size / 1e9:.1f} GB of weights")
         with torch.no_grad():
             self._mimi, model = moshi_loading.load(files, where, dtype)
             self._begin_streaming(model, options)
             report("warming up")
             self._warm_up()
-        number = "int8" if files.quantized else str(dtype).removeprefix("torch.")
         return FrameFacts(
             rate=int(self._mimi.sample_rate),
             frame=int(self._mimi.frame_size),
@@ -72,7 +71,7 @@ class MoshiModel:
             instructions=files.family == "personaplex",
             voices=files.voices,
             device=str(where),
-            note=f"{'PersonaPlex' if files.family == 'personaplex' else 'Moshi'}, {number}",
+            note=f"{'PersonaPlex' if files.family == 'personaplex' else 'Moshi'}, {str(dtype).removeprefix('torch.')}",
         )
 
     def open(self, slot: int, settings: Mapping[str, Any]) -> Iterator[float]:
@@ -196,3 +195,9 @@ def _usual_voice(files: MoshiFiles, wanted: str) -> str:
     if wanted:
         raise Trouble(f"{files.folder} is Moshi, which has one voice", hint="leave the option voice out")
     return ""
+
+
+if __name__ == "__main__":
+    from locara.engines.frame_worker import serve_model
+
+    serve_model(MoshiModel())
