@@ -192,8 +192,8 @@ def one(folder: Path, frames: int = 30) -> list[dict[str, Any]]:
 
 
 def long(folder: Path) -> list[dict[str, Any]]:
-    """Past the window of 60 frames, twice around."""
-    return one(folder, 130)
+    """Past the window of 40 frames, twice around."""
+    return one(folder, 90)
 
 
 def batch(folder: Path) -> list[dict[str, Any]]:
