@@ -354,9 +354,9 @@ async def _both_end(backend: FrameBackend, sound: Samples) -> list[BackendEvent]
     """Two sessions, of which one hears ``sound``: both must end, for the same reason, which is returned."""
     sessions = [await backend.start_session(BackendSettings()) for _ in range(2)]
     await backend.push_audio(sessions[0], sound)
-    ends = [
-        [event for event in await rest(backend.event_stream(one)) if not isinstance(event, Frame)] for one in sessions
-    ]
+    ends: list[list[BackendEvent]] = [[], []]
+    for one, end in zip(sessions, ends, strict=True):
+        end += [event for event in await rest(backend.event_stream(one)) if not isinstance(event, Frame)]
     assert ends[0] == ends[1]
     assert ends[0][-1] == Ended("failed")
     await backend.push_audio(sessions[0], sound)  # nothing

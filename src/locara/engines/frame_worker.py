@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import queue
+import sys
 import threading
 import time
 from collections import deque
@@ -34,6 +35,9 @@ _OUTBOX = 256  # steps that wait to be read; then the model waits
 _WARM_STEPS = 2  # the first steps of a conversation compile and allocate; they are not the pace
 _LEAST_STEPS = 3  # measured, however slow
 _FLUSH_SECONDS = 5.0
+_SWITCH_SECONDS = 0.001
+"""Reading and writing need the interpreter for some microseconds; while a model launches one kernel after the other, they
+would wait for Python's usual 5 ms each time."""
 _NO_SKIP = Skip(0, 0.0)
 
 
@@ -49,6 +53,7 @@ class _Place:
 
 def serve_model(model: FrameModel) -> NoReturn:
     """Serves until the parent has gone, or the model has failed."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     worker = _Worker(model, *own_pipes())
     worker.run()
 
