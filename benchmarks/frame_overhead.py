@@ -1,14 +1,14 @@
 """What the process around a frame model costs: ``python benchmarks/frame_overhead.py [--seconds 20] [--sessions 1 8 32]``.
 
-No model is needed: two are played, one that takes nothing and one that keeps a core busy for ``--busy`` ms (20), whatever
-the batch. Printed first: a frame pushed, its answer awaited, the next pushed, as fast as it goes: what the pipes and threads
-take when the machine does nothing else in between. Then so many sessions push 20 ms of sound every 20 ms, as a microphone
-does, all at once or each begun at a moment of its own in the 80 ms of a frame ("spread"). Printed: from the last sample of
-a frame given to ``push_audio`` to its `Frame` taken from the event stream, in milliseconds, less the model's own step
-(median, 95 of 100, worst); and, where the model takes nothing, the processor's time of both processes for one frame of one
-session, this program's own pacing included. With more than one session the delay holds two waits: for sessions whose frames
-are about to come (10 ms at most), and for the step that was being computed. The load of the machine is printed, too: on a
-busy one the figures are those of its scheduler.
+No model is needed: three are played, one that takes nothing, one that waits for ``--busy`` ms (20) as for a GPU, and one
+that keeps a core busy for as long; whatever the batch. Printed first: a frame pushed, its answer awaited, the next pushed,
+as fast as it goes: what the pipes and threads take when the machine does nothing else in between. Then so many sessions
+push 20 ms of sound every 20 ms, as a microphone does, all at once or each begun at a moment of its own in the 80 ms of a
+frame ("spread"). Printed: from the last sample of a frame given to ``push_audio`` to its `Frame` taken from the event
+stream, in milliseconds, less the median step as the worker measured it (median, 95 of 100, worst); and, where the model
+takes nothing, the processor's time of both processes for one frame of one session, this program's own pacing included.
+With more than one session the delay holds two waits: for sessions whose frames are about to come (10 ms at most), and for
+the step that was being computed. The load of the machine is printed, too: on a busy one the figures are its scheduler's.
 """
 
 from __future__ import annotations
@@ -78,13 +78,13 @@ async def talk(backend: FrameBackend, phase: float, frames: int, delays: list[fl
     return skipped
 
 
-def backend_of(sessions: int, busy: float) -> FrameBackend:
+def backend_of(sessions: int, busy: float, waits: bool = False) -> FrameBackend:
     """The played model in its process."""
     where = Environment("busy", "numpy", "numpy", "frame_overhead_model")
     return FrameBackend(
         EngineInfo("busy", "busy", "Apache-2.0"),
         where,
-        {"slots": sessions, "busy": busy},
+        {"slots": sessions, "busy": busy, "waits": waits},
         expected=FrameFacts(RATE, FRAME, slots=sessions),
         python=sys.executable,
         realtime="ignore",
@@ -110,9 +110,9 @@ async def back_to_back(frames: int) -> str:
     return f"back to back, {frames} frames: median {median:.2f} ms, p95 {p95:.2f}, worst {worst:.1f}"
 
 
-async def measure(sessions: int, busy: float, seconds: float, spread: bool) -> str:
+async def measure(sessions: int, busy: float, waits: bool, seconds: float, spread: bool) -> str:
     """One line of the table."""
-    backend = backend_of(sessions, busy)
+    backend = backend_of(sessions, busy, waits)
     await backend.load()
     dice = random.Random(1)
     frames = round(seconds * RATE / FRAME)
@@ -125,11 +125,12 @@ async def measure(sessions: int, busy: float, seconds: float, spread: bool) -> s
         used = processor_seconds(backend.pid or 0) - before
     finally:
         await backend.close()
-    ours = [1000 * (delay - busy) for delay in delays]
+    ours = [1000 * (delay - counts["step_median"]) for delay in delays]
     median, p95, worst = np.percentile(ours, [50, 95, 100])
+    step = f"{1000 * busy:.0f}{' waits' if waits else ' busy' if busy else ''}"
     processor = "" if busy else f"{1000 * used / counts['frames']:.2f}"
     return (
-        f"| {sessions} {'spread' if spread else 'together'} | {1000 * busy:.0f} | {median:.2f} | {p95:.2f} | {worst:.1f} | "
+        f"| {sessions} {'spread' if spread else 'together'} | {step} | {median:.2f} | {p95:.2f} | {worst:.1f} | "
         f"{processor} | {counts['frames'] / counts['steps']:.1f} | {sum(skips)} |"
     )
 
@@ -147,10 +148,10 @@ async def main() -> None:
     print(await back_to_back(1000))
     print("| sessions | step ms | ours ms: median | p95 | worst | processor ms a frame | frames a step | skipped |")
     print("|---|---|---|---|---|---|---|---|")
-    for busy in (0.0, asked.busy / 1000):
+    for busy, waits in ((0.0, False), (asked.busy / 1000, True), (asked.busy / 1000, False)):
         for sessions in asked.sessions:
             for spread in (False, True) if sessions > 1 else (False,):
-                print(await measure(sessions, busy, asked.seconds, spread), flush=True)
+                print(await measure(sessions, busy, waits, asked.seconds, spread), flush=True)
 
 
 if __name__ == "__main__":
