@@ -20,6 +20,8 @@ QUIET_SECONDS = 0.5
 """So long without sound and without text, and the utterance is over: pauses within a sentence are seldom longer than
 0.4 s."""
 
+YIELDED_SECONDS = 0.24
+"""The same while the user speaks: whoever falls silent then has probably given way, and an app wants to know it soon."""
 
 LEAD_SECONDS = 0.02
 """Silence before an utterance, so that a frame that comes a little later finds the one before it still playing."""
@@ -40,14 +42,16 @@ class Utterance:
     """Since the last frame with sound or text."""
 
 
-def follow(now: Utterance, level: float, text: str, seconds: float) -> Utterance:
-    """After one more frame of ``seconds``, ``level`` dB relative to full scale, in which ``text`` was thought."""
+def follow(now: Utterance, level: float, text: str, seconds: float, *, over_user: bool = False) -> Utterance:
+    """After one more frame of ``seconds``, ``level`` dB relative to full scale, in which ``text`` was thought.
+    ``over_user``: the user speaks, too."""
     if bool(text.strip()) or level >= (OFF_DBFS if now.open else ON_DBFS):
         return Utterance(open=True)
     if not now.open:
         return now
     quiet = now.quiet + seconds
-    return Utterance() if quiet >= QUIET_SECONDS else replace(now, quiet=quiet)
+    enough = YIELDED_SECONDS if over_user else QUIET_SECONDS
+    return Utterance() if quiet >= enough - 1e-9 else replace(now, quiet=quiet)
 
 
 def lead_needed(delays: Sequence[float]) -> float:

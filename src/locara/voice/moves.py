@@ -285,8 +285,9 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A model that leads gets the newest block; ``heard`` False: as silence, for nobody speaks to it."""
+    """A model that leads gets the newest block, of ``n`` samples; ``heard`` False: as silence, for nobody speaks to it."""
 
+    n: int
     heard: bool
 
 

@@ -170,7 +170,7 @@ def _heard(step: Step, heard: Heard) -> None:
         case User.YIELDED:
             _heard_yielded(step)
     if s.rules.led_by_model:
-        step.do(Stream(model_led.is_spoken_to(step.s)))
+        step.do(Stream(heard.n, model_led.is_spoken_to(step.s)))
     replies.watch(step)
 
 
