@@ -189,8 +189,9 @@ class Loop:
                 self._announcing = self._spawn(self._announce(engine), "locara-announce")
 
     def _asks_back(self) -> None:
-        """In the language of the voice that there is now."""
-        said = misheard.said_by(self._brain.engines.get("tts"), self.parts.rules.not_understood)
+        """In the language of the voice that there is now; a model that leads asks back by itself."""
+        led = self._brain.lead == "model"
+        said = "" if led else misheard.said_by(self._brain.engines.get("tts"), self.parts.rules.not_understood)
         rules = dataclasses.replace(self.state.rules, not_understood=said)
         self.state = dataclasses.replace(self.state, rules=rules)
 
@@ -349,6 +350,8 @@ class Loop:
             self._decide(happened)
             if isinstance(happened, moves.Heard):
                 self._after_block()
+            elif isinstance(happened, moves.Led):
+                self._taken_over()
             if self.between is not None and at_rest(self.state):
                 between, self.between = self.between, None
                 between()
@@ -371,6 +374,14 @@ class Loop:
                 self._newest_saying = max(self._newest_saying, happened.number)
             known = {saying.number for saying in self.state.sayings} | {self._being_said[1]}
             self._release_waiting({one for one in self.waiting if one <= self._newest_saying} - known)
+
+    def _taken_over(self) -> None:
+        """Another brain speaks now, with other engines."""
+        self._asks_back()
+        self._listen_to_announcements()
+        stages = {"vad": self.parts.detector, **self._brain.engines}
+        changed = tuple(self._brain.engines)
+        self.emit(tell.PlanChanged(t=self.now, stages=changed, plan=loading.plan_of(stages, self.parts.why)))
 
     def _release_waiting(self, numbers: set[int]) -> None:
         for number in numbers:
