@@ -67,6 +67,9 @@ DEAF_TAIL_SECONDS = 0.25
 SCRIPTS = 64
 """Replies of which it is kept where their words lie: a client tells what it heard of the last one, or the one before."""
 
+AFTER_INPUT_SECONDS = 60.0
+"""A model that leads may never come to rest. So long after the end of a recording it has said enough."""
+
 REST_SECONDS = 0.8
 """A recording has ended when nobody has anything to say for so long after its end."""
 
@@ -154,6 +157,7 @@ class Loop:
         self._listening: asyncio.Task[None] | None = None
         self._being_said = (-1, 0)  # turn, number of the saying
         self._quiet_since = 0
+        self._exhausted_for = 0
         self._deaf_until = 0
         self._told_listening = Listening.WHILE_SPEAKING
         self._newest_saying = 0
@@ -395,7 +399,11 @@ class Loop:
         if self.state.reply is not None and self.state.assistant in SOUNDING:
             self._report_progress(self._mouth)
         if self.parts.end_with_input and self.parts.source.exhausted:
-            if not at_rest(self.state):
+            self._exhausted_for += BLOCK
+            endless = self.state.rules.led_by_model and self._exhausted_for >= AFTER_INPUT_SECONDS * RATE
+            if endless:
+                self._decide(moves.Stop("input-ended"))
+            elif not at_rest(self.state):
                 self._quiet_since = self.state.now
             elif self.state.now - self._quiet_since >= REST_SECONDS * RATE:
                 self._decide(moves.Stop("input-ended"))
