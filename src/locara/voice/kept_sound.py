@@ -38,6 +38,10 @@ class KeptSound:
         self._open[turn] = (Fresh(), [])
         return True
 
+    def is_open(self, turn: int) -> bool:
+        """Whether ``turn`` has begun, and is not over."""
+        return turn in self._open
+
     def hear(self, turn: int, at: int, samples: Samples) -> None:
         """The next block of a turn that has begun; none is kept twice."""
         if turn in self._open:

@@ -187,6 +187,7 @@ class HalfDuplexBrain:
 
     def forget(self, turn: int) -> None:
         """The turn is over; unless a reply answers it, the backend is told that it was none."""
+        given = self._kept.is_open(turn) or turn in self._typed
         asked = [made for made in self._replies.values() if made.turn == turn]
         self._kept.end(turn, answered=bool(asked))
         self._turn = None if self._turn is not None and self._turn.number == turn else self._turn
@@ -194,7 +195,7 @@ class HalfDuplexBrain:
         if recognising is not None:
             recognising.finish()
         self._typed.discard(turn)
-        if all(made.failed for made in asked):  # nothing is lost by it where the backend did take the turn
+        if given and all(made.failed for made in asked):  # nothing is lost by it where the backend did take the turn
             self._session.signal(Disregard())
             self._fresh = Fresh()  # it was forgotten: the next turn's beginning may lie in it
 
