@@ -9,7 +9,7 @@ import pytest
 
 from locara import voice
 from locara.engines.contracts import Engine
-from locara.errors import StageError
+from locara.errors import ConfigError, StageError
 from locara.testing import (
     EnergyDetector,
     Fault,
@@ -135,3 +135,39 @@ def test_the_engines_of_both_are_closed() -> None:
     model: Engine = Closing(mishaps=[Mishap(1.0)], fault=Fault("raises", "start_session", 1, lasting=True))
     _play(model)  # type: ignore[arg-type]
     assert model.closed >= 1  # type: ignore[attr-defined]
+
+
+def test_it_is_asked_for_in_one_word_or_with_the_stages_that_stand_in() -> None:
+    script = [Spoken(one.at, one.end, one.text) for one in LINES]
+
+    async def main() -> list[Event]:
+        room = Room(speech_like(script, 9.0))
+        session = voice.session(
+            omni={
+                "model": ScriptedDuplex(fault=Fault("raises", "start_session")),
+                "fallback": {"stt": ScriptedRecogniser(script), "llm": ScriptedModel(["Yes."]), "tts": ScriptedVoice()},
+            },
+            vad=EnergyDetector(),
+            turn_detection="silence",
+            input=room.microphone,
+            output=room.speaker,
+        )
+        events: list[Event] = []
+
+        async def collect() -> None:
+            async for one in session.events():
+                events.append(one)
+
+        tap = asyncio.create_task(collect())
+        async with session:
+            assert set(session.plan) == {"vad", "stt", "llm", "tts"}
+            await asyncio.sleep(13.0)
+        await tap
+        return events
+
+    assert ("assistant", "finished") in _ends(run(main()))
+
+
+def test_what_cannot_stand_in_is_refused() -> None:
+    with pytest.raises(ConfigError, match="fallback"):
+        voice.session(omni={"model": ScriptedDuplex(), "fallback": {"omni": "x"}}, input="none", output="none")

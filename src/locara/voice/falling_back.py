@@ -59,15 +59,15 @@ class FallingBack:
         second: Callable[[], Brain],
         deadlines: Deadlines,
         *,
-        lent: Callable[[Engine], bool] = lambda _: False,
+        is_lent: Callable[[Engine], bool] = lambda _: False,
     ) -> None:
         self._now = first
         self._first = first
         self._second = second
         self._deadlines = deadlines
-        self._lent = lent
+        self._lent = is_lent
         self._forgiven = {
-            stage: engine if lent(engine) else Forgiven(engine, deadlines.load)
+            stage: engine if is_lent(engine) else Forgiven(engine, deadlines.load)
             for stage, engine in first.engines.items()
         }
         self._post: Post | None = None
