@@ -35,6 +35,7 @@ from locara.engines.frame_model import FrameFacts
 from locara.engines.isolated import Environment
 from locara.engines.omni.parrot_worker import FRAME, RATE, Parrot
 from locara.errors import ConfigError, EngineBusy, EngineFailed, EngineMissing, EngineTimeout, SessionError, StageError
+from locara.testing.conformance_backend import examine_backend
 
 T = TypeVar("T")
 Make = Callable[..., FrameBackend]
@@ -203,6 +204,11 @@ def test_conversations_in_one_batch_are_what_each_is_alone_and_a_place_that_is_u
     using(parrot(slots=2), work)
 
 
+def test_it_keeps_what_every_backend_promises() -> None:
+    outcomes = asyncio.run(examine_backend(lambda: parrot(slots=2)))
+    assert all(outcome.passed for outcome in outcomes), outcomes
+
+
 def test_a_role_is_read_while_another_conversation_goes_on(toy: Make) -> None:
     async def work(backend: FrameBackend) -> None:
         first = await backend.start_session(BackendSettings())
@@ -317,7 +323,7 @@ def test_a_model_that_sleeps_tells_its_lag_and_stays_at_the_present(toy: Make) -
             else:
                 assert isinstance(event, Frame)
                 heard += FRAME
-                assert event.heard == heard
+                assert event.heard == heard + skipped
                 last = event
         assert skipped > 30 * FRAME
         assert last.samples[0] == np.float32(49 / 1000), "the latest sound was not heard"

@@ -213,9 +213,9 @@ class _Worker:
         said: list[Said] = []
         for place in places:
             samples, text = self._checked(given, place.slot)
-            place.heard += self._facts.frame
             skip = step.skips.get(place.session, _NO_SKIP)
             skipped = skip.frames * self._facts.frame
+            place.heard += skipped + self._facts.frame
             said.append(Said(place.session, place.heard, text, samples, skipped, skip.behind))
         self._outbox.put(frame_wire.step(StepMade(took, tuple(said))))
 
