@@ -10,13 +10,17 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 
+from locara import testing, voice
 from locara.audio import Samples, silence
+from locara.devices.pushed import PushedSource
+from locara.devices.wav import read_wav
 from locara.engines import frame_backend
 from locara.engines.backend import (
     BackendEvent,
@@ -36,6 +40,7 @@ from locara.engines.isolated import Environment
 from locara.engines.omni.parrot_worker import FRAME, RATE, Parrot
 from locara.errors import ConfigError, EngineBusy, EngineFailed, EngineMissing, EngineTimeout, SessionError, StageError
 from locara.testing.conformance_backend import examine_backend
+from locara.voice.events import LlmToken, TurnEnd
 
 T = TypeVar("T")
 Make = Callable[..., FrameBackend]
@@ -207,6 +212,40 @@ def test_conversations_in_one_batch_are_what_each_is_alone_and_a_place_that_is_u
 def test_it_keeps_what_every_backend_promises() -> None:
     outcomes = asyncio.run(examine_backend(lambda: parrot(slots=2)))
     assert all(outcome.passed for outcome in outcomes), outcomes
+
+
+def test_a_whole_session_with_it_also_on_a_virtual_clock() -> None:
+    async def converse() -> tuple[list[str], str, float]:
+        backend, source = parrot(), PushedSource("a microphone")
+        session = voice.session(omni=backend, input=source, output="none")
+        question, rate = read_wav(str(files("locara.cli") / "question.wav"))
+        loop, told, said = asyncio.get_running_loop(), list[str](), ""
+
+        async def push() -> None:
+            began = loop.time()
+            sound = np.concatenate([silence(rate), question, silence(3 * rate)])
+            for at in range(0, sound.size, rate // 50):
+                await asyncio.sleep(max(0.0, began + at / rate - loop.time()))
+                await session.push_audio(sound[at : at + rate // 50], rate)
+
+        events = session.events()
+        async with session:
+            pushing = asyncio.create_task(push())
+            async for event in events:
+                if event.type not in ("audio-chunk", "session-start"):
+                    told.append(event.type)
+                if isinstance(event, LlmToken):
+                    said += event.text
+                if isinstance(event, TurnEnd) and event.who == "assistant":
+                    break
+            await pushing
+            skipped = session.metrics()["omni_skipped_seconds"]
+        return told, said, skipped
+
+    told, said, skipped = testing.run(converse())
+    assert told == ["speech-start", "speech-end", "llm-token", "turn-end", "turn-end"]
+    assert re.fullmatch(r"I heard [01]\.\d\d seconds\.", said)
+    assert skipped == 0
 
 
 def test_a_role_is_read_while_another_conversation_goes_on(toy: Make) -> None:
