@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -558,3 +559,26 @@ def test_an_environment_that_is_not_there_is_told_with_the_commands_that_make_it
     with pytest.raises(EngineMissing) as told:
         using(backend, _nothing)
     assert "pip install no-such-package" in told.value.hint
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks for a process by a signal")
+def test_when_our_own_process_dies_the_worker_ends_by_itself() -> None:
+    program = f"""
+import asyncio, os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_frame_backend import BackendSettings, parrot
+
+async def main():
+    backend = parrot()
+    await backend.start_session(BackendSettings())
+    print(backend.pid, flush=True)
+    os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == -9, ended.stderr
+    until = time.monotonic() + 20
+    while not _gone(int(ended.stdout)):
+        assert time.monotonic() < until, "the worker still runs"
+        time.sleep(0.02)

@@ -191,6 +191,10 @@ class FrameBackend:
     def _tell(self, progress: str) -> None:
         self.progress = progress
 
+    def mended(self) -> bool:
+        """See `locara.engines.contracts.Mends`: a process that has died is started again with the next session."""
+        return True
+
     # --- sessions -----------------------------------------------------------------------------------------------------
 
     async def start_session(self, settings: BackendSettings) -> str:

@@ -177,7 +177,10 @@ class FrameLife:
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         while self.sessions and self.why is None:
+            slept = loop.time()
             await asyncio.sleep(self._hang / _LOOKS)
+            if loop.time() - slept > 2 * self._hang / _LOOKS:
+                continue  # we stood still ourselves (the machine slept): what came meanwhile is not taken yet
             for session in self.sessions.values():
                 since = session.owing_since
                 if since is not None and loop.time() - max(since, self._step_at) > self._hang:
