@@ -256,6 +256,11 @@ def persona(folder: Path) -> list[dict[str, Any]]:
     steps: list[int] = []
     list(ours.open(0, instructions=role))
     left = iter(first)
+    given_up = ours.open(1, instructions="you are the bread", voice="ANNA")
+    for _ in range(7):  # in the middle of the voice
+        next(given_up)
+    given_up.close()  # type: ignore[attr-defined]
+    ours.model.close(1)
     for _again in range(2):
         prompt, many = ours.open(1, instructions=role, voice="ANNA"), 0
         for done in prompt:
