@@ -284,6 +284,15 @@ def persona(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def tone(folder: Path) -> list[dict[str, Any]]:
+    """What the reference says to a tone, as ``tone.npy`` in the folder: for whoever asks our process the same."""
+    time = np.arange(12 * FRAME) / 24_000
+    heard = list((0.1 * np.sin(2 * np.pi * 190 * time)).astype(np.float32).reshape(12, FRAME))
+    tokens, said = Reference(folder).talk(heard)
+    np.save(folder / "tone.npy", np.stack(said))
+    return [{"tokens": tokens}]
+
+
 def main() -> None:
     """Prints what was found, case by case."""
     torch.set_num_threads(1)
@@ -294,6 +303,7 @@ def main() -> None:
         "long": lambda: long(moshi),
         "batch": lambda: batch(moshi),
         "sampled": lambda: sampled(moshi),
+        "tone": lambda: tone(moshi),
         "persona": lambda: persona(persona_folder),
     }
     print(json.dumps({name: cases[name]() for name in sys.argv[3:] or cases}))

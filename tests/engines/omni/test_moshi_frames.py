@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,8 +66,6 @@ def test_every_frame_is_the_packages_own(folders: tuple[Path, Path], case: str) 
 
 def _plain(text: str) -> str:
     """Without what stands for bytes and signs, which the package's server shows as they are."""
-    import re
-
     return re.sub(r"<0x..>|</?s>|[^A-Za-z ]", "", re.sub(r"<0x([2-7].)>", lambda one: chr(int(one[1], 16)), text))
 
 
@@ -87,9 +86,9 @@ def _sound(frames: int) -> Any:
     return (0.1 * np.sin(2 * np.pi * 190 * time)).astype(np.float32)
 
 
-async def _talk(engine: VoiceBackend, frames: int, **settings: str) -> list[Frame]:
+async def _talk(engine: VoiceBackend, frames: int, instructions: str = "", voice: str = "") -> list[Frame]:
     """What it says to a tone, which comes in uneven pieces."""
-    session = await engine.start_session(BackendSettings(**settings))
+    session = await engine.start_session(BackendSettings(instructions, voice))
     try:
         for piece in np.array_split(_sound(frames), 7):
             await engine.push_audio(session, piece)
@@ -98,14 +97,18 @@ async def _talk(engine: VoiceBackend, frames: int, **settings: str) -> list[Fram
             async for event in engine.event_stream(session):
                 if isinstance(event, Frame):
                     found.append(event)
-                if len(found) == frames - (0 if settings else 1):
+                if len(found) == frames - (0 if voice else 1):
                     break
         return found
     finally:
         await engine.stop_session(session)
 
 
-def test_moshi_talks_in_its_own_process_as_often_as_it_is_asked_to(folders: tuple[Path, Path]) -> None:
+def test_moshi_says_in_its_own_process_what_the_package_says(folders: tuple[Path, Path]) -> None:
+    _run("moshi_reference.py", *folders, "tone")
+    wanted = np.load(folders[0] / "tone.npy")
+    assert wanted.shape == (11, _FRAME)
+
     async def talk() -> None:
         engine = _backend(folders[0], slots=2)
         await engine.load()
@@ -116,9 +119,8 @@ def test_moshi_talks_in_its_own_process_as_often_as_it_is_asked_to(folders: tupl
             first, second = await asyncio.gather(_talk(engine, 12), _talk(engine, 12))
             third = await _talk(engine, 12)
             assert [one.text for one in first] == [one.text for one in second] == [one.text for one in third]
-            for one, two in zip(first, third, strict=True):
-                assert one.samples.shape == (_FRAME,)
-                assert np.abs(one.samples - two.samples).max() < 1e-5
+            for talk in (first, second, third):
+                assert np.abs(np.stack([one.samples for one in talk]) - wanted).max() < 1e-5
             assert max(float(np.abs(one.samples).max()) for one in first) > 0.1
             assert [one.heard for one in first] == [_FRAME * number for number in range(2, 13)]
             sessions = [await engine.start_session(BackendSettings()) for _ in range(2)]

@@ -153,7 +153,7 @@ class MoshiModel:
             self._sound = self._sound.pin_memory()
         if self._files.family == "personaplex":
             self._prompting = Prompting(
-                self._files, self._mimi, self._steps, self._ear, self._mind, forcing, self._slots
+                self._torch, self._files, self._mimi, self._steps, self._ear, self._mind, forcing, self._slots
             )
 
     def _warm_up(self) -> None:
