@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from locara.engines import safetensors_header
@@ -176,6 +176,7 @@ def test_no_bytes_make_the_header_reader_fail_otherwise(tmp_path_factory: pytest
             safetensors_header.read(path)
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(max_size=4), st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists)))
 def test_no_header_makes_the_reader_fail_otherwise(
     tmp_path_factory: pytest.TempPathFactory, header: dict[str, object]

@@ -22,6 +22,7 @@ from locara.engines import registry
 from locara.engines.backend import BackendSettings, Ended, Frame, VoiceBackend
 from locara.engines.omni import moshi
 from locara.errors import ConfigError, EngineBusy, LocaraError, ModelMissing
+from locara.testing.conformance_backend import examine_backend
 
 PYTHON = os.environ.get("LOCARA_KYUTAI_PYTHON", "")
 _MODELS = Path(__file__).parents[1] / "models"
@@ -159,6 +160,12 @@ def test_personaplex_is_who_it_is_told_to_be(folders: tuple[Path, Path]) -> None
             await engine.close()
 
     asyncio.run(talk())
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_it_keeps_the_contract_of_a_backend(folders: tuple[Path, Path], which: int) -> None:
+    outcomes = asyncio.run(examine_backend(lambda: _backend(folders[which], slots=2)))
+    assert all(outcome.passed for outcome in outcomes), outcomes
 
 
 @pytest.mark.parametrize(
