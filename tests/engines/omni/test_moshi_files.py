@@ -43,6 +43,13 @@ def test_attention_may_lie_in_one_piece_or_apart(tmp_path: Path) -> None:
         moshi_files.read(tmp_path)
 
 
+def test_codebooks_may_have_their_older_names(tmp_path: Path) -> None:
+    blank.write(tmp_path)
+    for way in (0, 1, 2):
+        blank.safetensors(tmp_path / "mimi.safetensors", blank.shapes(moshi_shapes.codec(blank.MIMI), way), "F32")
+        moshi_files.read(tmp_path)
+
+
 def test_a_folder_without_a_configuration_is_moshi_as_first_published(tmp_path: Path) -> None:
     blank.write(tmp_path)
     (tmp_path / "config.json").unlink()

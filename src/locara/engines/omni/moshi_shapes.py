@@ -30,6 +30,10 @@ _OTHER_LAYOUTS = (
 )  # fmt: skip
 """What other models of the family have. Their tensors are left to the package's own check."""
 
+_SUMS = ("embedding_sum", "embed_sum", "embed_avg")
+_USAGES = ("cluster_usage", "cluster_size")
+"""Of a codebook, with the names of older versions, which the package reads, too."""
+
 
 def language_model(config: Mapping[str, Any]) -> Iterator[Expected]:
     """Every tensor of the language model. Nothing for a layout that is not laid down here."""
@@ -63,8 +67,9 @@ def codec(config: Mapping[str, Any]) -> Iterator[Expected]:
     for number in range(quantizer["n_q"]):
         which = "rvq_first.vq.layers.0" if number == 0 else f"rvq_rest.vq.layers.{number - 1}"
         name = f"quantizer.{which}._codebook"
-        yield _one(f"{name}.embedding_sum", quantizer["bins"], quantizer["dimension"])
-        yield _one(f"{name}.cluster_usage", quantizer["bins"])
+        shape = (quantizer["bins"], quantizer["dimension"])
+        yield tuple({f"{name}.{one}": shape} for one in _SUMS)
+        yield tuple({f"{name}.{one}": shape[:1]} for one in _USAGES)
     dim = sizes["d_model"]
     for side in ("encoder", "decoder"):
         for number in range(sizes["num_layers"]):
