@@ -66,6 +66,9 @@ def test_the_published_sizes_add_up_to_the_published_count() -> None:
 def test_personaplex_is_known_by_its_sixteen_codebooks_or_its_voices(tmp_path: Path) -> None:
     files = moshi_files.read(blank.write(tmp_path, dep_q=16))
     assert (files.family, files.config["dep_q"]) == ("personaplex", 16)
+    shapes = blank.shapes(moshi_shapes.language_model({**blank.SIZES, "dep_q": 16}))
+    blank.safetensors(tmp_path / "model.safetensors", {**shapes, "trained.with": (1,)})
+    assert moshi_files.read(tmp_path).config["dep_q"] == 16  # NVIDIA's program reads what it knows
     blank.write(tmp_path)
     assert moshi_files.read(tmp_path).family == "moshi"
     (tmp_path / "voices").mkdir()

@@ -114,7 +114,9 @@ def _language_model(files: MoshiFiles, where: Any, dtype: Any) -> Any:
     state = cut(load_file(files.weights, device=str(where)), books)
     # A slice keeps the memory of the whole alive.
     state = {name: value.to(dtype, copy=name.endswith(_STACKED)) for name, value in state.items()}
-    model.load_state_dict(state, assign=True)
+    # As NVIDIA's program does: what else the file may hold is left out.
+    if missing := model.load_state_dict(state, strict=False, assign=True).missing_keys:
+        raise Trouble(f"{files.weights}: {missing[0]} is missing (and {len(missing) - 1} more)", hint=_OTHER)
     return model.eval()
 
 
