@@ -100,6 +100,14 @@ def test_a_turn_that_goes_on_after_a_pause_is_answered_as_one() -> None:
     assert second < 4.5, "and nothing of it was heard twice"
 
 
+def test_a_model_that_cannot_stop_is_asked_only_when_the_turn_is_decided() -> None:
+    backend = ScriptedBackend(REPLIES, delay=0.05, capabilities=replace(CAN, cancels=False))
+    lines = (Line(0.5, "what time", 1.0), Line(2.5, "is it now", 1.0))
+    result = _talk(backend, *lines, patience="patient")
+    assert [type(one) for one in backend.told] == [TurnEnd, Played]
+    assert result.metrics["prepared"] == 1
+
+
 def test_an_interrupted_reply_is_told_as_far_as_it_was_heard_before_anything_else() -> None:
     backend = ScriptedBackend(REPLIES)
     result = _talk(backend, FIRST, Line(3.6, "stop please now that will do", 2.0))

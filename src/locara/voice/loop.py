@@ -31,7 +31,7 @@ from locara.gate.reference import Reference
 from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
 from locara.voice import loading, misheard, moves, turns
-from locara.voice.brain import Adjusts, Brain, Deadlines, Exchanges, KeepsSound, failure
+from locara.voice.brain import Adjusts, Brain, Deadlines, Exchanges, KeepsSound, Speculates, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
 from locara.voice.following import Following
@@ -167,6 +167,8 @@ class Loop:
             self.reference = Reference(rate, own_clock=self.parts.sink.own_clock)
         self._mouth = Mouth(rate, allowed(self.parts.sink, self.parts.grant))
         rules = dataclasses.replace(self.parts.rules, output_rate=rate, words=self._brain.words)
+        if isinstance(self._brain, Speculates):
+            rules = dataclasses.replace(rules, speculates=self._brain.speculates)
         if self.parts.wake is not None:
             rules = dataclasses.replace(rules, wake_word=self.parts.wake.word)  # known for certain once it is loaded
         self.state = dataclasses.replace(self.state, rules=rules)

@@ -96,6 +96,11 @@ class HalfDuplexBrain:
         return self._side is not None
 
     @property
+    def speculates(self) -> bool:
+        """A reply that cannot be stopped is asked for only when it is wanted."""
+        return self._backend.capabilities.cancels
+
+    @property
     def engines(self) -> dict[str, Engine]:
         """Stage -> engine."""
         beside: dict[str, Engine] = {} if self._side is None else {"stt": self._side}
