@@ -102,7 +102,7 @@ def check_signals(told: Sequence[Signal]) -> None:
 
 
 @settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     database=None,
@@ -170,12 +170,10 @@ async def _stopped_at(when: float, *, beside: bool, fault: Fault | None) -> None
 
 
 @pytest.mark.parametrize("beside", [False, True])
-@pytest.mark.parametrize(
-    "fault", [None, Fault("hangs", "signal"), Fault("hangs", "push_audio", 9), Fault("hangs", "answer")]
-)
+@pytest.mark.parametrize("fault", [None, Fault("hangs", "signal"), Fault("hangs", "push_audio", 9)])
 def test_stop_is_clean_at_every_moment(beside: bool, fault: Fault | None) -> None:
-    for number in range(12 if fault else 24):
-        run(_stopped_at(number * (0.8 if fault else 0.4) + (number % 7) * 0.004, beside=beside, fault=fault))
+    for number in range(6 if fault else 16):
+        run(_stopped_at(number * (1.6 if fault else 0.6) + (number % 7) * 0.004, beside=beside, fault=fault))
 
 
 @pytest.mark.parametrize("how", ["cancelled", "stopped"])
