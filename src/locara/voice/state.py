@@ -141,6 +141,8 @@ class Rules:
     speculates: bool = True
     """A reply is prepared while it is not decided yet that the user has finished. False: what the model was once asked
     cannot be taken back."""
+    led_by_model: bool = False
+    """The model decides by itself when it speaks and when it stops, see `model_led`."""
     output_rate: int = 24_000
     """Hertz of chunks and of the count of played samples."""
 
