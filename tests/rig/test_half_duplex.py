@@ -30,7 +30,9 @@ from locara.testing import (
     Noise,
     Result,
     ScriptedBackend,
+    ScriptedModel,
     ScriptedRecogniser,
+    ScriptedVoice,
     Spoken,
     play,
     run,
@@ -436,6 +438,41 @@ def test_where_no_other_session_can_be_had_each_turn_says_so_once() -> None:
     assert "begins another" in messages[0]
     assert sum("nobody is there" in one for one in messages) == 2
     assert [one.reason for one in result.turn_ends("assistant")] == ["finished", "failed", "failed"]
+
+
+class Leaving(ScriptedBackend):
+    """Begins one session only, and that is soon lost."""
+
+    async def start_session(self, settings: BackendSettings) -> str:
+        """The second time nobody is there."""
+        if self.begun:
+            raise EngineBusy("omni: nobody is there", stage="omni", hint="wait")
+        return await super().start_session(settings)
+
+    async def leaves(self, _session: Session) -> None:
+        """While the session runs."""
+        await asyncio.sleep(0.1)
+        await self.drop("closed")
+
+
+FOUR = tuple(Line(0.5 + 5.0 * number, "hello there again") for number in range(4))
+
+
+def test_a_model_that_is_gone_for_good_ends_the_session() -> None:
+    backend = Leaving(REPLIES)
+    result = _talk(backend, *FOUR, acts=backend.leaves)
+    assert [one.fatal for one in result.of("error")].count(True) == 1
+    assert result.of("session-end")[0].reason == "engine-lost"
+
+
+def test_a_pipeline_takes_over_from_a_model_that_is_gone_where_that_was_asked_for() -> None:
+    backend = Leaving(REPLIES)
+    instead = {"stt": _side(*FOUR), "llm": ScriptedModel(["Here I am instead."]), "tts": ScriptedVoice()}
+    result = _talk(backend, *FOUR, acts=backend.leaves, omni={"fallback": instead})
+    assert [one.reason for one in result.turn_ends("assistant")][-1] == "finished"
+    text = "".join(one.text for one in result.of("llm-token"))
+    assert text == 2 * "Here I am instead.", "who was speaking when it became certain is answered, too"
+    assert result.of("session-end")[0].reason == "stopped"
 
 
 def test_a_lag_is_told_once_and_counted() -> None:
