@@ -41,7 +41,7 @@ KINDS: tuple[Kind, ...] = ("stt", "llm", "tts", "omni", "turn")
 PER_SESSION = frozenset({"system", "history", "audio_input"})
 """Options of a stage that are the session's, not the engine's: they make no other copy of it."""
 
-OMNI_PER_SESSION = PER_SESSION | {"instructions", "voice"}
+OMNI_PER_SESSION = PER_SESSION | {"instructions", "voice", "fallback"}
 """The same of a model that hears and speaks; elsewhere a voice is the engine's."""
 
 
