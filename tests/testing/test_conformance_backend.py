@@ -36,6 +36,7 @@ from locara.testing import ScriptedBackend, conformance, conformance_backend, ru
 from locara.testing.conformance import Outcome
 from locara.testing.conformance_backend import CHECKS, examine_backend
 from locara.testing.scripted_backend import CAN
+from locara.testing.scripted_duplex import ScriptedDuplex
 
 from .frame_toy import Echo
 
@@ -94,6 +95,11 @@ def test_a_full_duplex_backend_passes(marks_replies: bool) -> None:
     verdicts = {one.check: one.verdict for one in outcomes}
     assert verdicts["numbers" if marks_replies else "whole frames"] == "passed"
     assert verdicts["cancel"] == "not claimed"
+
+
+@pytest.mark.parametrize("make", [ScriptedBackend, ScriptedDuplex])
+def test_the_scripted_ones_keep_their_word(make: Any) -> None:
+    assert _failed(make) == {}
 
 
 # --- one that breaks its word -----------------------------------------------------------------------------------------
