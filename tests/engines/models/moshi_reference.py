@@ -198,7 +198,7 @@ def long(folder: Path) -> list[dict[str, Any]]:
 
 def batch(folder: Path) -> list[dict[str, Any]]:
     """Three places: two conversations that begin, end and pause at their own times, the second one's place used twice."""
-    ours, first, second, third = Ours(folder, slots=3), sound(1, 40), sound(2, 12), sound(3, 25)
+    ours, first, second, third = Ours(folder, slots=3), sound(1, 60), sound(2, 12), sound(3, 25)
     reference = Reference(folder)
     found = []
     list(ours.open(2))
@@ -219,10 +219,13 @@ def batch(folder: Path) -> list[dict[str, Any]]:
         if number >= 19 and number % 3:
             frames[0] = next(right)
         ours.step(frames) if frames else None
-    for frame in left:
+    rest = list(left)
+    for frame in rest[:-8]:
         ours.step({2: frame})
-    for frame in right:
+    for frame in right:  # the other stands still, past its window
         ours.step({0: frame})
+    for frame in rest[-8:]:
+        ours.step({2: frame})
     return [*found, compare(reference.talk(first), ours, 2), compare(reference.talk(third), ours, 0)]
 
 
