@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
 import numpy as np
 import safetensors.numpy
 import sentencepiece
+from mlx import nn
 from mlx.utils import tree_map
 from moshi_mlx import models
 

@@ -22,7 +22,6 @@ import safetensors.torch
 import torch
 from moshi.models import LMGen
 from moshi.models.loaders import CheckpointInfo
-
 from moshi_random import stacked  # type: ignore[import-not-found]  # beside this file
 
 

@@ -20,9 +20,9 @@ class DelayedTokens:
     ``delays``: of each audio stream, in frames; first those that it makes. ``padding``: the audio token before the
     beginning; ``start``: the text token there.
 
-    In step ``n`` the model reads what it made in step ``n - 1``, and what it heard, stream by stream, ``delay`` frames before.
-    The first frame heard is never read: the beginning stands in its place, as in the package moshi. (moshi_mlx keeps that
-    frame and reads all the others one frame later, which costs 80 ms of every answer.)
+    In step ``n`` the model reads what it made in step ``n - 1``, and of each stream that it hears the frame ``delay`` steps
+    before. The first frame heard is never read: the beginning stands in its place, as in the package moshi. (moshi_mlx
+    keeps that frame and reads all the others one frame later, which costs 80 ms of every answer.)
     """
 
     def __init__(self, delays: Sequence[int], made: int, *, padding: int, start: int) -> None:
@@ -42,8 +42,7 @@ class DelayedTokens:
             return self._text, [self._padding] * (len(self._delays) + len(self._heard))
         before = self._step - 1
         own = [
-            token if before >= delay else self._padding
-            for token, delay in zip(self._last, self._delays, strict=True)
+            token if before >= delay else self._padding for token, delay in zip(self._last, self._delays, strict=True)
         ]
         theirs = []
         for ring, token in zip(self._heard, heard, strict=True):

@@ -52,7 +52,8 @@ class Codec:
 
         latents = self._model.upsample.step(self._model.quantizer.decode(mx.array(list(codes))[None, :, None]))
         latents = self._one_by_one(self._model.decoder_transformer, latents, self._decoder)
-        return np.array(self._model.decoder.step(latents).astype(mx.float32))[0, 0]
+        samples: npt.NDArray[np.float32] = np.array(self._model.decoder.step(latents).astype(mx.float32))[0, 0]
+        return samples
 
     @staticmethod
     def _one_by_one(transformer: Any, latents: Any, caches: list[Any]) -> Any:
@@ -78,8 +79,8 @@ def rings(transformer: Any) -> list[Any]:
 
 
 def load(path: Path, config: Mapping[str, Any] | None, held: int, used: int) -> Any:
-    """A Mimi with the weights of ``path``, which has ``held`` codebooks, of which the first ``used`` are kept. ``config``: in
-    the package moshi's form, None for the published sizes. Raises ``ValueError`` for tensors that are missing, too many or
+    """A Mimi with the weights of ``path``, which has ``held`` codebooks; the first ``used`` are kept. ``config``: in the
+    package moshi's form, None for the published sizes. Raises ``ValueError`` for tensors that are missing, too many or
     of another shape."""
     import mlx.core as mx
     from moshi_mlx.models.mimi import Mimi, mimi_202407

@@ -113,7 +113,7 @@ def _weights(folder: Path, raw: Mapping[str, Any]) -> Path:
             return folder / name
     if pickles := sorted(one.name for one in folder.iterdir() if one.suffix in _PICKLES):
         raise Trouble(
-            f"there are no weights as safetensors in {folder}, only {pickles[0]}, which is not read: it could run any program",
+            f"there are no weights as safetensors in {folder}, only {pickles[0]}, a pickle, which could run any program",
             hint="download the repository that has safetensors",
         )
     raise Trouble(f"{raw.get('moshi_name') or WEIGHTS[-1]} is missing in {folder}", hint=_AGAIN)

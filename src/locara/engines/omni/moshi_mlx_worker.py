@@ -99,9 +99,7 @@ class MoshiMlx:
                 config["delays"][1:], int(config["dep_q"]), padding=int(config["card"]), start=int(config["text_card"])
             ),
             caches=moshi_mlx_codec.rings(self._model.transformer),
-            text=PieceText(
-                self._files.pieces, (_END_OF_PADDING, int(config.get("existing_text_padding_id", 3)))
-            ),
+            text=PieceText(self._files.pieces, (_END_OF_PADDING, int(config.get("existing_text_padding_id", 3)))),
         )
         return iter(())
 
@@ -142,12 +140,14 @@ def _device(mx: Any, wanted: str) -> str:
 
 
 def _language_model(mx: Any, files: MlxFiles) -> Any:
-    import mlx.nn as nn
+    from mlx import nn
     from moshi_mlx import models
 
     told = files.config
     config = models.LmConfig.from_config_dict(dict(told))
-    config.transformer.dim_feedforward = int(float(told["hidden_scale"]) * int(told["dim"]))  # the package assumes 4.125
+    config.transformer.dim_feedforward = int(
+        float(told["hidden_scale"]) * int(told["dim"])
+    )  # the package assumes 4.125
     model = models.Lm(config)
     model.set_dtype(mx.bfloat16)
     if files.bits is not None:
