@@ -195,7 +195,7 @@ def _other_sizes(folder: Path) -> dict[str, Any]:
     ("spoil", "told", "hint"),
     [
         (_without_config, "no config.json", "download"),
-        (_recogniser, "is no voice of Kyutai's", "kyutai/tts-1.6b-en_fr"),
+        (_recogniser, "is no voice that this engine runs", "kyutai/tts-1.6b-en_fr"),
         (_cut, "is not whole", "download"),
         (_other_sizes, "not whole, or another one", "download"),
         (_no_voice, "there is no voice in", "kyutai/tts-voices"),

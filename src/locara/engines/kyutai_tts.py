@@ -1,5 +1,5 @@
-"""Kyutai's text to speech (1.6B, English and French): sound frame by frame, with the times of its words, by the package moshi
-in an environment of its own.
+"""Kyutai's text to speech (1.6B, English and French): sound frame by frame, with the times of its words, by the package
+moshi in an environment of its own.
 
 What may live here: the options of this one voice. The model runs in `locara.engines.kyutai_tts_worker`. Code MIT, weights
 CC-BY-4.0; each voice has a licence of its own. https://github.com/kyutai-labs/delayed-streams-modeling

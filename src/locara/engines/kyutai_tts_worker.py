@@ -193,7 +193,7 @@ def _files(folder: Path) -> tuple[Mapping[str, Any], dict[str, Path]]:
     conditions = config.get("conditioners") or {}
     if not config.get("tts_config") or not {"speaker_wavs", "cfg"} <= set(conditions):
         raise Trouble(
-            f"{path} is no voice of Kyutai's that this engine runs: it has no tts_config, or no conditioners for voice and cfg",
+            f"{path} is no voice that this engine runs: it has no tts_config, or no conditioners for voice and cfg",
             hint="take kyutai/tts-1.6b-en_fr",
         )
     if config["tts_config"].get("multistream") or config.get("lora_name"):
