@@ -32,8 +32,10 @@ from locara.errors import ConfigError, StageError
 
 HANG_SECONDS = 10.0
 """Without a step, while a frame waits for one: a graph that is captured anew takes less."""
-_PROMPT_SECONDS = 30.0  # without one step of opening a session
-_PROMPT_MOST_SECONDS = 300.0  # of all of them: a prompt longer than that is none
+PROMPT_SECONDS = 30.0
+"""Without one step of opening a session."""
+PROMPT_MOST_SECONDS = 300.0
+"""Of all of them: a prompt that takes longer is a mistake."""
 _REMEMBERED = 64  # sessions that are over, whose last events may still be asked for
 
 
@@ -208,7 +210,7 @@ class FrameBackend:
         try:
             told = {"instructions": settings.instructions, "voice": settings.voice}
             life.send({"op": "open", "session": number}, json.dumps(told).encode())
-            reply = await life.answer(number, _PROMPT_SECONDS, most=_PROMPT_MOST_SECONDS)
+            reply = await life.answer(number, PROMPT_SECONDS, most=PROMPT_MOST_SECONDS)
         except BaseException:
             life.close(number)
             raise

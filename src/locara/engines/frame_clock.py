@@ -28,10 +28,19 @@ _SOON = 0.0005  # seconds; a rest of nothing would be a loop that spins
 
 
 @dataclass(frozen=True, slots=True)
+class Skip:
+    """So many ``frames`` were dropped; the session was ``behind`` by so many seconds."""
+
+    frames: int
+    behind: float
+
+
+@dataclass(frozen=True, slots=True)
 class Step(Generic[F]):
-    """Make a step for these sessions."""
+    """Make a step for these sessions. ``skips``: what was dropped of them just before these frames."""
 
     frames: Mapping[int, F]
+    skips: Mapping[int, Skip] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +57,32 @@ class Rest:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """So many of the oldest ``frames`` were dropped; the session was ``behind`` by so many seconds."""
-
-    frames: int
-    behind: float
-
-
 @dataclass(slots=True)
 class _Queue(Generic[F]):
     waiting: deque[tuple[float, F]] = field(default_factory=deque)
     last: float | None = None
     """When its latest frame came."""
+    skip: Skip | None = None
+    """What was dropped since its last step."""
+
+    def catch_up(self, behind: float) -> None:
+        """Drops all but the latest frame."""
+        before = self.skip or Skip(0, 0.0)
+        dropped = len(self.waiting) - 1
+        self.skip = Skip(before.frames + dropped, max(before.behind, behind))
+        self.waiting = deque([self.waiting[-1]])
 
 
 class FrameClock(Generic[F]):
-    """The sessions of one model. ``frame``: seconds of a frame. ``late``: see `LATE_SECONDS`; at least one frame waits.
-    ``gather``: see `GATHER_SECONDS`."""
+    """The sessions of one model. ``frame``: seconds of a frame. ``late``: see `LATE_SECONDS`; at least one frame may wait.
+    ``gather``: see `GATHER_SECONDS`.
+
+    A session is late in two ways: more sound waits than ``late`` (it came at once, after the network stood still), or the
+    sound that is next came longer than ``late`` ago (the model is too slow). Either way all but its latest frame go."""
 
     def __init__(self, frame: float, *, late: float = LATE_SECONDS, gather: float = GATHER_SECONDS) -> None:
         self._frame = frame
+        self._late = max(late, frame)
         self._most = max(1, int(late / frame + 1e-9))
         self._gather = gather
         self._open: dict[int, _Queue[F]] = {}
@@ -96,19 +110,15 @@ class FrameClock(Generic[F]):
         if session in self._opening:
             self._opening.remove(session)
 
-    def push(self, session: int, frame: F, now: float) -> Skip | None:
-        """The next frame of a session; of one that is not open it is dropped. When more wait than ``late`` allows, the
-        session skips to the present: all but this frame are dropped, which is told."""
+    def push(self, session: int, frame: F, now: float) -> None:
+        """The next frame of a session; of one that is not open it is dropped. Never more wait than ``late`` allows."""
         one = self._open.get(session)
         if one is None:
-            return None
+            return
         one.last = now
-        skip = None
-        if len(one.waiting) >= self._most:
-            skip = Skip(len(one.waiting), len(one.waiting) * self._frame)
-            one.waiting.clear()
         one.waiting.append((now, frame))
-        return skip
+        if len(one.waiting) > self._most:
+            one.catch_up((len(one.waiting) - 1) * self._frame)
 
     def next(self, now: float) -> Step[F] | Prompt | Rest:
         """What is to be done at ``now``."""
@@ -118,8 +128,7 @@ class FrameClock(Generic[F]):
             self._opening.rotate(-1)  # each in turn
             return Prompt(session)
         if wait == 0.0:
-            frames = {session: one.waiting.popleft()[1] for session, one in self._open.items() if one.waiting}
-            return Step(frames)
+            return self._step(now)
         if self._opening and self._prompted is not None:
             again = max(_SOON, self._prompted + self._frame - now)
             wait = again if wait is None else min(wait, again)
@@ -128,6 +137,20 @@ class FrameClock(Generic[F]):
     def prompted(self, began: float, ended: float) -> None:
         """How long the step of a `Prompt` took."""
         self._prompted, self._prompt_seconds = ended, ended - began
+
+    def _step(self, now: float) -> Step[F]:
+        frames: dict[int, F] = {}
+        skips: dict[int, Skip] = {}
+        for session, one in self._open.items():
+            if not one.waiting:
+                continue
+            age = now - one.waiting[0][0]
+            if age > self._late and len(one.waiting) > 1:
+                one.catch_up(age)
+            frames[session] = one.waiting.popleft()[1]
+            if one.skip is not None:
+                skips[session], one.skip = one.skip, None
+        return Step(frames, skips)
 
     def _wait(self, now: float) -> float | None:
         """Seconds until a step is due; None: no frame waits."""

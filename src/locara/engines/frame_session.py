@@ -35,6 +35,7 @@ class FrameSession:
         self._most = most
         self._rest: Samples = np.zeros(0, dtype=np.float32)
         self._owed = 0
+        self._text = ""  # thought in a step that had no sound yet
         self._events: deque[BackendEvent] = deque()
         self._came = asyncio.Event()
         self._taken = False
@@ -60,8 +61,10 @@ class FrameSession:
         self.owing_since = now if self._owed > 0 else None
         if said.skipped:
             self.put(Lag(said.behind, said.skipped))
+        self._text += said.text
         if said.samples is not None:
-            self.put(Frame(said.samples, said.text, said.heard))
+            self.put(Frame(said.samples, self._text, said.heard))
+            self._text = ""
         if self._most is not None and said.heard >= self._most:
             self.end(Ended("limit"))
 

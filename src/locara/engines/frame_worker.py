@@ -16,14 +16,14 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 
 from locara.engines import frame_wire
-from locara.engines.frame_clock import LATE_SECONDS, FrameClock, Prompt, Rest, Step
+from locara.engines.frame_clock import LATE_SECONDS, FrameClock, Prompt, Rest, Skip, Step
 from locara.engines.frame_model import FrameFacts, FrameModel, Sound
 from locara.engines.frame_wire import Said, StepMade
 from locara.engines.frames import FrameError, Reply, decode, encode, own_pipes, read_all, write_all
@@ -34,6 +34,7 @@ _OUTBOX = 256  # steps that wait to be read; then the model waits
 _WARM_STEPS = 2  # the first steps of a conversation compile and allocate; they are not the pace
 _LEAST_STEPS = 3  # measured, however slow
 _FLUSH_SECONDS = 5.0
+_NO_SKIP = Skip(0, 0.0)
 
 
 @dataclass(slots=True)
@@ -44,14 +45,6 @@ class _Place:
     slot: int
     prompt: Iterator[float]
     heard: int = 0
-    skipped: int = 0
-    behind: float = 0.0
-
-    def lag(self) -> tuple[int, float]:
-        """What was skipped since it was asked for last, and how far behind it was."""
-        lag = self.skipped, self.behind
-        self.skipped, self.behind = 0, 0.0
-        return lag
 
 
 def serve_model(model: FrameModel) -> NoReturn:
@@ -89,12 +82,10 @@ class _Worker:
     def _work(self) -> None:
         with self._changed:
             move = self._next()
-            # Taken with the frames: what is dropped from now on lies behind them.
-            lags = [self._places[session].lag() for session in move.frames] if isinstance(move, Step) else []
         if isinstance(move, Reply):
             self._obey(move)
         elif isinstance(move, Step):
-            self._step(move.frames, lags)
+            self._step(move)
         else:
             self._go_on_opening(self._places[move.session])
 
@@ -209,16 +200,18 @@ class _Worker:
 
     # --- steps --------------------------------------------------------------------------------------------------------
 
-    def _step(self, frames: Mapping[int, Sound], lags: Sequence[tuple[int, float]]) -> None:
-        places = [self._places[session] for session in frames]
+    def _step(self, step: Step[Sound]) -> None:
+        places = [self._places[session] for session in step.frames]
         began = time.perf_counter()
-        given = self._model.step({place.slot: frames[place.session] for place in places})
+        given = self._model.step({place.slot: step.frames[place.session] for place in places})
         took = time.perf_counter() - began
         said: list[Said] = []
-        for place, (skipped, behind) in zip(places, lags, strict=True):
+        for place in places:
             samples, text = self._checked(given, place.slot)
-            place.heard += frames[place.session].size
-            said.append(Said(place.session, place.heard, text, samples, skipped, behind))
+            place.heard += self._facts.frame
+            skip = step.skips.get(place.session, _NO_SKIP)
+            skipped = skip.frames * self._facts.frame
+            said.append(Said(place.session, place.heard, text, samples, skipped, skip.behind))
         self._outbox.put(frame_wire.step(StepMade(took, tuple(said))))
 
     def _checked(self, given: Mapping[int, tuple[Sound | None, str]], slot: int) -> tuple[Sound | None, str]:
@@ -259,12 +252,9 @@ class _Worker:
         os._exit(0)  # at once, also out of native code: there is nobody left to work for
 
     def _hear(self, session: int, samples: Sound) -> None:
-        if self._clock is None or (place := self._places.get(session)) is None:
-            return  # closed meanwhile
-        for frame in samples.reshape(-1, self._facts.frame):  # raises for what are no whole frames
-            if skip := self._clock.push(session, frame, time.perf_counter()):
-                place.skipped += skip.frames * self._facts.frame
-                place.behind = max(place.behind, skip.behind)
+        if self._clock is not None:
+            for frame in samples.reshape(-1, self._facts.frame):  # raises for what are no whole frames
+                self._clock.push(session, frame, time.perf_counter())
 
     def _write(self) -> None:
         try:

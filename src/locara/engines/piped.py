@@ -83,6 +83,17 @@ class PipedProcess:
                 return f"{code} ({signal.Signals(-code).name})"
         return str(code)
 
+    def settle(self, seconds: float) -> None:
+        """After its output has ended: waits until its exit status and its last words are known, for so long at most each.
+        What has written no frames is ended first."""
+        if self.broken:
+            self.process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        listener = self._threads[-1]
+        if listener is not threading.current_thread():
+            listener.join(seconds)
+
     def shut(self) -> None:
         """Ends the process now and takes back everything that belongs to it. May be called twice, from any thread."""
         if self.process.poll() is None:

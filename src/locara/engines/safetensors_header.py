@@ -1,4 +1,4 @@
-"""What a safetensors file says of itself, read without a library: its tensors' names, types and shapes, and whether it is whole.
+"""What a safetensors file says of itself, read without a library: its tensors, and whether it is whole.
 
 What may live here: reading the header, and saying what a file is instead when it is not one. No weights are read, so that
 a file of 15 GB takes milliseconds. Source: the format's description, https://github.com/huggingface/safetensors

@@ -24,6 +24,8 @@ _INBOX = 4096
 _AT_ONCE = 64
 """Frames that are taken before others have their turn on the event loop."""
 
+_SETTLE_SECONDS = 0.5  # from the end of its output to its death; who only closes it is not waited for
+
 
 class LinkBroken(Exception):
     """It cannot be written to any more: the process has gone, or does not take what it is sent."""
@@ -124,6 +126,8 @@ class WorkerLink:
 
     def _went(self) -> None:
         """On the reading thread."""
+        if self._process is not None:
+            self._process.settle(_SETTLE_SECONDS)
         self._over = True
         self._wake()
 

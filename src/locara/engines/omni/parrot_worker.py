@@ -1,5 +1,5 @@
-"""The parrot: a `FrameModel` that needs no weights. It says back what it heard, after a pause, and is silent when it is talked
-into. A conversation with it shows whether everything around a full-duplex model works, and how one is written.
+"""The parrot: a `FrameModel` that needs no weights. It says back what it heard, after a pause, and is silent when it is
+talked into. A conversation with it shows whether everything around a full-duplex model works, and how one is written.
 
 What may live here: the parrot. It is no model for people, so it is in no list: name it to a `FrameBackend` by hand
 (``docs/frame-models.md``).
