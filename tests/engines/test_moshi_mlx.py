@@ -12,6 +12,7 @@ import json
 import os
 import struct
 import subprocess
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ MLX_PYTHON = os.environ.get("LOCARA_MLX_PYTHON", "")
 KYUTAI_PYTHON = os.environ.get("LOCARA_KYUTAI_PYTHON", "")
 SCRIPTS = Path(__file__).parent / "models"
 SOURCE = Path(__file__).parents[2] / "src"
+needs_both = pytest.mark.skipif(
+    not (MLX_PYTHON and KYUTAI_PYTHON), reason="LOCARA_MLX_PYTHON and LOCARA_KYUTAI_PYTHON name no two environments"
+)
 needs_mlx = pytest.mark.skipif(not MLX_PYTHON, reason="LOCARA_MLX_PYTHON names no environment with moshi_mlx")
 
 
@@ -76,7 +80,7 @@ def test_the_delay_lines_are_one_long_array_of_all_tokens(delays: list[int], ste
         for stream, token in enumerate(said):
             if step - delays[stream] >= 0:
                 sequence[stream, step - delays[stream]] = token
-        whole = sequence[:made, step - longest].tolist() if step >= longest else None
+        whole = (50 + step - longest, sequence[:made, step - longest].tolist()) if step >= longest else None
         assert lines.made(text, said) == whole
 
 
@@ -230,8 +234,14 @@ def test_its_tokens_are_those_of_the_package_past_its_wall_and_in_every_conversa
     assert told["wrong_from"] == told["ring"]  # why the package's own rings are not used
 
 
-@needs_mlx
-@pytest.mark.skipif(not KYUTAI_PYTHON, reason="LOCARA_KYUTAI_PYTHON names no environment with moshi")
+@pytest.fixture(scope="module")
+def personaplex(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("personaplex")
+    _script(KYUTAI_PYTHON, "moshi_random.py", folder, "personaplex", 90)
+    return folder
+
+
+@needs_both
 def test_it_hears_and_says_what_pytorch_does_also_past_its_window(tmp_path: Path) -> None:
     _script(KYUTAI_PYTHON, "moshi_random.py", tmp_path, "moshi", 24)
     _script(KYUTAI_PYTHON, "moshi_torch_reference.py", tmp_path, 60)
@@ -242,6 +252,47 @@ def test_it_hears_and_says_what_pytorch_does_also_past_its_window(tmp_path: Path
     for name in ("heard", "text", "codes"):
         assert np.array_equal(got[name], wanted[name]), name
     assert np.abs(got["said"] - wanted["said"]).max() < 1e-4
+
+
+@needs_both
+@pytest.mark.parametrize("voice", ["ANNA", "BERT"])  # as sound, and as the embeddings of NVIDIA's program
+def test_personaplex_hears_voice_and_role_as_on_pytorch(personaplex: Path, tmp_path: Path, voice: str) -> None:
+    for which, python in (("torch", KYUTAI_PYTHON), ("mlx", MLX_PYTHON)):
+        _script(python, "personaplex_frames.py", which, personaplex, voice, "You are kind.", tmp_path / f"{which}.npz")
+    wanted, got = (np.load(tmp_path / f"{which}.npz") for which in ("torch", "mlx"))
+    assert wanted["text"].tolist() == got["text"].tolist()
+    assert np.abs(wanted["said"]).max() > 0.01
+    assert np.abs(got["said"] - wanted["said"]).max() < 1e-4
+
+
+@needs_both
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (BackendSettings(voice="CARL"), "CARL"),
+        (BackendSettings(instructions="You are kind and patient. " * 20), "fewer words"),
+        (BackendSettings(voice="EVIL"), "os.system"),
+    ],
+)
+def test_a_voice_or_a_role_that_cannot_be_is_refused(personaplex: Path, settings: BackendSettings, told: str) -> None:
+    with zipfile.ZipFile(personaplex / "voices" / "EVIL.pt", "w") as archive:
+        archive.writestr("EVIL/data.pkl", b"cos\nsystem\n(S'false'\ntR.")
+
+    async def start() -> None:
+        options = {"engine": "moshi-mlx", "path": str(personaplex), "python": MLX_PYTHON, "realtime": "ignore"}
+        backend = registry.create("omni", "", options)
+        assert isinstance(backend, VoiceBackend)
+        await backend.load()
+        try:
+            assert backend.capabilities.instructions == "start"
+            assert {"ANNA", "BERT"} <= set(backend.capabilities.voices)
+            with pytest.raises((EngineFailed, ConfigError)) as caught:
+                await backend.start_session(settings)
+            assert told in f"{caught.value} {caught.value.hint}"
+        finally:
+            await backend.close()
+
+    asyncio.run(start())
 
 
 async def _frames(backend: VoiceBackend, sound: np.ndarray) -> list[Frame]:

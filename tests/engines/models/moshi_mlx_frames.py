@@ -25,11 +25,11 @@ def main() -> None:
     one = worker._conversations[0]
     heard, text, codes, said = [], [], [], []
     for frame in np.load(folder / "reference.npz")["sound"]:
-        heard.append(one.codec.encode(frame))
-        token, made = worker.tokens(one, heard[-1])
-        text.append(token)
-        codes.append(made or [-1] * 8)
-        said.append(np.zeros(1920, np.float32) if made is None else one.codec.decode(made))
+        heard.append(worker.heard(one, frame))
+        made = worker.tokens(one, heard[-1])
+        text.append(-1 if made is None else made[0])
+        codes.append([-1] * 8 if made is None else made[1])
+        said.append(np.zeros(1920, np.float32) if made is None else one.codec.decode(made[1]))
     np.savez(folder / "mlx.npz", heard=heard, text=text, codes=codes, said=said)
 
 

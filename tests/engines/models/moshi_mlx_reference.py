@@ -19,7 +19,8 @@ from moshi_mlx import models
 from locara.engines.omni.moshi_mlx_worker import MoshiMlx
 
 _OPTIONS = {"device": "cpu", "slots": 1, "top_k": 250, "text_top_k": 25}
-Tokens = list[tuple[int, list[int] | None]]
+Tokens = list[tuple[int, list[int]] | None]
+"""Of each frame, None for the first: its text token, and its codes, which the package has one step later."""
 
 
 def ours(worker: MoshiMlx, heard: Any) -> Tokens:
@@ -34,13 +35,15 @@ def theirs(worker: MoshiMlx, heard: Any, most: int) -> Tokens:
     model = worker._model
     steps = models.LmGen(model, most, worker._text_sampler, worker._audio_sampler)
     said: Tokens = []
+    before = -1
     for frame in heard[1:]:  # it takes in one frame later what it hears
         try:
             text = steps.step(mx.array(frame[None]))[0].item()
         except ValueError:
             break
         audio = steps.last_audio_tokens()
-        said.append((int(text), None if audio is None else [int(code) for code in np.array(audio)[0]]))
+        said.append(None if audio is None else (before, [int(code) for code in np.array(audio)[0]]))
+        before = int(text)
     return said
 
 
@@ -67,7 +70,7 @@ def main() -> None:
         # A ring that has turned sums in another order, and a draw can hang on the last bit of that.
         same = count if temperature == 0 else sizes.context
         told[name] = said[:same] == mine[:same]
-        told["kinds"] = len({text for text, _ in mine})  # of text tokens: one would prove nothing
+        told["kinds"] = len({frame[0] for frame in mine if frame})  # of text tokens: one would prove nothing
     told["context"] = sizes.context
     # Where the package's loop stops, ours goes on.
     model.transformer_cache = model.transformer.make_cache()

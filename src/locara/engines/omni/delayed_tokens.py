@@ -34,7 +34,27 @@ class DelayedTokens:
         # A ring as long as the delay: what is put in comes out that many steps later.
         self._heard = [deque([padding] * delay, maxlen=delay + 1) for delay in delays[made:]]
         self._longest = max(delays, default=0)
+        self._thought = deque([start] * self._longest)
         self._waiting = [deque([padding] * (self._longest - delay)) for delay in self._delays]
+
+    @property
+    def fresh(self) -> bool:
+        """Whether no step was made yet."""
+        return self._step == 0
+
+    def resume(self, step: int, text: int, made: Sequence[int], heard: Sequence[int]) -> None:
+        """Goes on after ``step`` steps that were made elsewhere: ``text`` and ``made`` came of the last one; ``heard``: for
+        each stream, what the next step reads if the stream has a delay. Delays of one frame at most."""
+        if self._longest > 1:
+            raise ValueError(f"a delay of {self._longest} frames cannot be taken up in the middle")
+        self._step, self._text, self._last = step, text, list(made)
+        self._thought = deque([text] * self._longest)
+        for ring, token in zip(self._heard, heard, strict=True):
+            for place in range(len(ring)):
+                ring[place] = token
+        for waiting, token in zip(self._waiting, made, strict=True):
+            for place in range(len(waiting)):
+                waiting[place] = token
 
     def read(self, heard: Sequence[int]) -> tuple[int, list[int]]:
         """What the model reads in this step, given what was heard in it: its text token, and one for each audio stream."""
@@ -50,8 +70,10 @@ class DelayedTokens:
             theirs.append(ring.popleft())
         return self._text, own + theirs
 
-    def made(self, text: int, audio: Sequence[int]) -> list[int] | None:
-        """Takes what the model made in this step. Returns the newest frame that is whole, None before there is one."""
+    def made(self, text: int, audio: Sequence[int]) -> tuple[int, list[int]] | None:
+        """Takes what the model made in this step. Returns the newest frame that is whole: its text token and its codes;
+        None before there is one."""
+        self._thought.append(text)
         self._text = text
         self._last = list(audio)
         frame = []
@@ -59,4 +81,5 @@ class DelayedTokens:
             ring.append(token)
             frame.append(ring.popleft())
         self._step += 1
-        return frame if self._step > self._longest else None
+        thought = self._thought.popleft()
+        return (thought, frame) if self._step > self._longest else None

@@ -32,16 +32,21 @@ _AGAIN = "download the whole repository again, or name its folder with path=..."
 class MlxFiles:
     """A folder that was found whole. ``config``: in the package's form, the published sizes where there is no
     ``config.json``; ``mimi_config``: None where Mimi is the published one; ``bits``: of quantised weights, None for plain
-    ones; ``torch_layout``: they lie as PyTorch has them; ``books``: codebooks that the file of Mimi has."""
+    ones; ``torch_layout``: they lie as PyTorch has them; ``books``: codebooks that the file of Mimi has; ``persona``: it is
+    PersonaPlex, with ``voices``."""
 
+    folder: Path
     weights: Path
     mimi: Path
+    tokenizer: Path
     config: Mapping[str, Any]
     mimi_config: Mapping[str, Any] | None
     bits: int | None
     torch_layout: bool
     books: int
     pieces: tuple[Piece, ...] = field(repr=False)
+    persona: bool = False
+    voices: tuple[str, ...] = ()
 
 
 def read(folder: Path) -> MlxFiles:
@@ -67,7 +72,10 @@ def read(folder: Path) -> MlxFiles:
         )
     _check_kinds(weights, tensors)
     mimi = _named(folder, raw, "mimi_name", moshi_files.MIMI)
+    tokenizer = _named(folder, raw, "tokenizer_name", moshi_files.TOKENIZER)
     return MlxFiles(
+        folder=folder,
+        tokenizer=tokenizer,
         weights=weights,
         mimi=mimi,
         config=config,
@@ -75,9 +83,7 @@ def read(folder: Path) -> MlxFiles:
         bits=_bits(weights, tensors, int(config["dim"])),
         torch_layout=False,
         books=_books(mimi),
-        pieces=moshi_files.tokenizer_pieces(
-            _named(folder, raw, "tokenizer_name", moshi_files.TOKENIZER), int(config["text_card"])
-        ),
+        pieces=moshi_files.tokenizer_pieces(tokenizer, int(config["text_card"])),
     )
 
 
@@ -88,12 +94,11 @@ def _torch_layout(folder: Path) -> MlxFiles:
             f"{files.weights} is quantised for PyTorch, which MLX cannot read",
             hint="download a repository for MLX (moshiko-mlx-q8), or the one in bf16 for PyTorch",
         )
-    if files.family != "moshi":
-        raise Trouble(
-            f"{folder} is PersonaPlex, which this engine does not run yet: its voices are states of PyTorch's",
-            hint="use the engine moshi (PyTorch) on a GPU, or a server that runs it (docs/omni.md)",
-        )
     return MlxFiles(
+        folder=folder,
+        tokenizer=files.tokenizer,
+        persona=files.family == "personaplex",
+        voices=files.voices,
         weights=files.weights,
         mimi=files.mimi,
         config=files.config,
