@@ -47,7 +47,7 @@ _TINY = {
     "dim": 32, "num_heads": 2, "num_layers": 2, "context": 64, "depformer_dim": 16, "depformer_num_heads": 2,
     "depformer_num_layers": 1, "depformer_dim_feedforward": 32, "depformer_low_rank_embeddings": 8,
 }  # fmt: skip
-_NAMES = {
+_NAMES: dict[str, Any] = {
     "moshi_name": "dsm_tts_1e68beda@240.safetensors", "mimi_name": "tokenizer-e351c8d8-checkpoint125.safetensors",
     "tokenizer_name": "tokenizer_spm_8k_en_fr_audio.model", "model_type": "tts",
     "model_id": {"sig": "1e68beda", "epoch": 240}, "tts_config": {"audio_delay": 1.28, "second_stream_ahead": 2},

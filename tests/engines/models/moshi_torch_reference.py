@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ["NO_TORCH_COMPILE"] = "1"
 
@@ -43,7 +44,8 @@ def main() -> None:
     steps.streaming_forever(1)
     rng = np.random.default_rng(4)
     sound = (0.2 * rng.standard_normal((frames, 1920))).astype(np.float32)
-    heard, text, codes, said = [], [], [], []
+    heard: list[np.ndarray[Any, Any]] = []
+    text, codes, said = [], [], []
     with torch.no_grad():
         for frame in sound:
             given = mimi.encode(torch.from_numpy(frame)[None, None])

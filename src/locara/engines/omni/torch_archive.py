@@ -8,6 +8,7 @@ cannot run a program. Source: ``torch/serialization.py`` and ``torch/_weights_on
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -86,11 +87,12 @@ def _tensor(numbers: Numbers, start: int, shape: Sequence[int], strides: Sequenc
     if min((start, *shape, *strides), default=0) < 0:
         raise NotTensors("a tensor lies outside of its storage")
     last = start + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    if 0 in shape or last >= numbers.size:
+    if 0 in shape or last >= numbers.size or math.prod(shape) > numbers.size:
         raise NotTensors("a tensor lies outside of its storage")
     places = np.full(tuple(shape), start)
     for axis, (size, stride) in enumerate(zip(shape, strides, strict=True)):
         steps = [1] * len(shape)
         steps[axis] = size
         places = places + (np.arange(size) * stride).reshape(steps)
-    return numbers[places]
+    found: Numbers = numbers[places]
+    return found
