@@ -19,25 +19,28 @@ from locara.testing.scripted import (
     Fault,
     ScriptedModel,
     ScriptedRecogniser,
-    ScriptedSpeechModel,
     ScriptedTurnDetector,
     ScriptedVoice,
     ScriptedWakeWord,
     Spoken,
 )
+from locara.testing.scripted_backend import ScriptedBackend
+from locara.testing.scripted_duplex import Mishap, ScriptedDuplex
 
 __all__ = [
     "Conversation",
     "EnergyDetector",
     "Fault",
     "Line",
+    "Mishap",
     "Noise",
     "ReadingModel",
     "Result",
     "Room",
+    "ScriptedBackend",
+    "ScriptedDuplex",
     "ScriptedModel",
     "ScriptedRecogniser",
-    "ScriptedSpeechModel",
     "ScriptedTurnDetector",
     "ScriptedVoice",
     "ScriptedWakeWord",

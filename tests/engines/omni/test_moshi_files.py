@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
-
-import moshi_blank as blank
 
 from locara.engines import safetensors_header
 from locara.engines.isolated_worker import Trouble
@@ -24,6 +22,8 @@ from locara.engines.omni.sentencepiece_pieces import NotSentencePiece, Piece, Pi
 from locara.engines.omni.sentencepiece_pieces import read as read_pieces
 from locara.engines.safetensors_header import NotSafetensors
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+blank: Any = importlib.import_module("moshi_blank")
 Change = Callable[[Path], object]
 
 
@@ -176,6 +176,7 @@ def test_no_bytes_make_the_header_reader_fail_otherwise(tmp_path_factory: pytest
             safetensors_header.read(path)
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(max_size=4), st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists)))
 def test_no_header_makes_the_reader_fail_otherwise(
     tmp_path_factory: pytest.TempPathFactory, header: dict[str, object]

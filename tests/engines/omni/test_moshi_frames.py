@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ import locara
 from locara.engines import registry
 from locara.engines.backend import BackendSettings, Ended, Frame, VoiceBackend
 from locara.engines.omni import moshi
-from locara.errors import ConfigError, EngineBusy, EngineFailed, ModelMissing, StageError
+from locara.errors import ConfigError, EngineBusy, LocaraError, ModelMissing
+from locara.testing.conformance_backend import examine_backend
 
 PYTHON = os.environ.get("LOCARA_KYUTAI_PYTHON", "")
 _MODELS = Path(__file__).parents[1] / "models"
@@ -40,9 +42,9 @@ def _run(script: str, *arguments: object) -> str:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Moshi, with a window of 60 frames, and PersonaPlex."""
+    """Moshi, with a window of 40 frames, and PersonaPlex."""
     place = tmp_path_factory.mktemp("moshi")
-    _run("moshi_random.py", place / "moshi", "moshi", 60)
+    _run("moshi_random.py", place / "moshi", "moshi", 40)
     _run("moshi_random.py", place / "personaplex", "personaplex", 200)
     return place / "moshi", place / "personaplex"
 
@@ -65,8 +67,6 @@ def test_every_frame_is_the_packages_own(folders: tuple[Path, Path], case: str) 
 
 def _plain(text: str) -> str:
     """Without what stands for bytes and signs, which the package's server shows as they are."""
-    import re
-
     return re.sub(r"<0x..>|</?s>|[^A-Za-z ]", "", re.sub(r"<0x([2-7].)>", lambda one: chr(int(one[1], 16)), text))
 
 
@@ -87,9 +87,9 @@ def _sound(frames: int) -> Any:
     return (0.1 * np.sin(2 * np.pi * 190 * time)).astype(np.float32)
 
 
-async def _talk(engine: VoiceBackend, frames: int, **settings: str) -> list[Frame]:
+async def _talk(engine: VoiceBackend, frames: int, instructions: str = "", voice: str = "") -> list[Frame]:
     """What it says to a tone, which comes in uneven pieces."""
-    session = await engine.start_session(BackendSettings(**settings))
+    session = await engine.start_session(BackendSettings(instructions, voice))
     try:
         for piece in np.array_split(_sound(frames), 7):
             await engine.push_audio(session, piece)
@@ -98,14 +98,18 @@ async def _talk(engine: VoiceBackend, frames: int, **settings: str) -> list[Fram
             async for event in engine.event_stream(session):
                 if isinstance(event, Frame):
                     found.append(event)
-                if len(found) == frames - (0 if settings else 1):
+                if len(found) == frames - (0 if voice else 1):
                     break
         return found
     finally:
         await engine.stop_session(session)
 
 
-def test_moshi_talks_in_its_own_process_as_often_as_it_is_asked_to(folders: tuple[Path, Path]) -> None:
+def test_moshi_says_in_its_own_process_what_the_package_says(folders: tuple[Path, Path]) -> None:
+    _run("moshi_reference.py", *folders, "tone")
+    wanted = np.load(folders[0] / "tone.npy")
+    assert wanted.shape == (11, _FRAME)
+
     async def talk() -> None:
         engine = _backend(folders[0], slots=2)
         await engine.load()
@@ -116,9 +120,8 @@ def test_moshi_talks_in_its_own_process_as_often_as_it_is_asked_to(folders: tupl
             first, second = await asyncio.gather(_talk(engine, 12), _talk(engine, 12))
             third = await _talk(engine, 12)
             assert [one.text for one in first] == [one.text for one in second] == [one.text for one in third]
-            for one, two in zip(first, third, strict=True):
-                assert one.samples.shape == (_FRAME,)
-                assert np.abs(one.samples - two.samples).max() < 1e-5
+            for talk in (first, second, third):
+                assert np.abs(np.stack([one.samples for one in talk]) - wanted).max() < 1e-5
             assert max(float(np.abs(one.samples).max()) for one in first) > 0.1
             assert [one.heard for one in first] == [_FRAME * number for number in range(2, 13)]
             sessions = [await engine.start_session(BackendSettings()) for _ in range(2)]
@@ -148,15 +151,21 @@ def test_personaplex_is_who_it_is_told_to_be(folders: tuple[Path, Path]) -> None
             told = [b"".join(one.samples.tobytes() for one in each) for each in (anna, other, again, bert)]
             assert told[0] == told[2]
             assert len(set(told)) == 3
-            with pytest.raises(ConfigError, match="ANNA"):
+            with pytest.raises(ConfigError, match="no voice 'ANNE'"):
                 await engine.start_session(BackendSettings(voice="ANNE"))
-            with pytest.raises(StageError, match="the role has"):
+            with pytest.raises(ConfigError, match="the role has"):
                 await engine.start_session(BackendSettings(instructions="the kettle " * 200))
             assert len(await _talk(engine, 4, voice="BERT")) == 4
         finally:
             await engine.close()
 
     asyncio.run(talk())
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_it_keeps_the_contract_of_a_backend(folders: tuple[Path, Path], which: int) -> None:
+    outcomes = asyncio.run(examine_backend(lambda: _backend(folders[which], slots=2)))
+    assert all(outcome.passed for outcome in outcomes), outcomes
 
 
 @pytest.mark.parametrize(
@@ -186,7 +195,7 @@ def test_what_is_wrong_with_its_files_is_told(
         finally:
             await engine.close()
 
-    with pytest.raises(EngineFailed, match=told) as caught:
+    with pytest.raises(LocaraError, match=told) as caught:
         asyncio.run(load())
     assert caught.value.hint
 
