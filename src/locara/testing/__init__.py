@@ -25,16 +25,19 @@ from locara.testing.scripted import (
     ScriptedWakeWord,
     Spoken,
 )
+from locara.testing.scripted_duplex import Mishap, ScriptedDuplex
 
 __all__ = [
     "Conversation",
     "EnergyDetector",
     "Fault",
     "Line",
+    "Mishap",
     "Noise",
     "ReadingModel",
     "Result",
     "Room",
+    "ScriptedDuplex",
     "ScriptedModel",
     "ScriptedRecogniser",
     "ScriptedSpeechModel",

@@ -126,6 +126,30 @@ class Brain(Protocol):
 
 
 @runtime_checkable
+class Opens(Protocol):
+    """A brain that has something to begin with its engine before anybody may speak: a session of a `VoiceBackend`."""
+
+    async def open(self) -> None:
+        """Awaited once, when the engines are loaded and no device is open yet, with the deadline of loading. Raises
+        ``StageError``, or ``ConfigError`` for settings that the engine refuses. `Brain.close` ends what it began, also
+        where this failed or was cancelled half way."""
+        ...
+
+
+@runtime_checkable
+class Leads(Protocol):
+    """A brain whose model decides by itself when it speaks: it hears all the time, not only in the user's turns."""
+
+    def stream(self, samples: Samples) -> None:
+        """The next block at 16 kHz; silence where nobody speaks to it."""
+        ...
+
+    def pass_on(self, turn: int, text: str) -> None:
+        """What the user typed, in turn ``turn``."""
+        ...
+
+
+@runtime_checkable
 class KeepsSound(Protocol):
     """A brain whose model hears: history has the user's turns as sound."""
 

@@ -11,6 +11,7 @@ from locara.consent import apps
 from locara.consent.access import Access
 from locara.devices.contracts import Sink, Source
 from locara.engines import registry
+from locara.engines.backend import VoiceBackend
 from locara.engines.contracts import (
     Detector,
     Engine,
@@ -31,6 +32,7 @@ from locara.voice.attention_setting import Setting, understood
 from locara.voice.brain import Brain, Deadlines
 from locara.voice.conversation import Session
 from locara.voice.declaring import Declared
+from locara.voice.duplex import DuplexBrain
 from locara.voice.endings import PATIENCE
 from locara.voice.half_cascade import HalfCascadeBrain
 from locara.voice.history import HISTORY_CHARACTERS, LEAST_CHARACTERS
@@ -159,7 +161,7 @@ def session(
             detector=cast(Detector, _engine("vad", vad, why)),
             source=source,
             sink=sink,
-            turn=_turn_detector(turn_detection, why),
+            turn=None if brain.lead == "model" else _turn_detector(turn_detection, why),
             rules=Rules(
                 patience=PATIENCE[patience],
                 open_mic=attending.mode != "push-to-talk",
@@ -207,7 +209,10 @@ def _brain(
     if omni is not None:
         if any(stage is not None for stage in (stt, llm, tts)):
             raise ConfigError("omni= is one model for everything", hint="leave stt= and llm= out, or leave omni= out")
-        return OmniBrain(cast(SpeechModel, _engine("omni", omni, why)), deadlines=deadlines)
+        engine = _engine("omni", omni, why)
+        if isinstance(engine, VoiceBackend) and engine.capabilities.turn_owner != "locara":
+            return DuplexBrain(engine, deadlines=deadlines)
+        return OmniBrain(cast(SpeechModel, engine), deadlines=deadlines)
     system = str(llm.get("system", SYSTEM)) if isinstance(llm, Mapping) else SYSTEM
     if isinstance(llm, Mapping) and llm.get("audio_input"):
         if stt is not None:

@@ -31,7 +31,7 @@ from locara.gate.reference import Reference
 from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
 from locara.voice import loading, misheard, moves, turns
-from locara.voice.brain import Adjusts, Brain, Deadlines, Exchanges, KeepsSound, failure
+from locara.voice.brain import Adjusts, Brain, Deadlines, Exchanges, KeepsSound, Leads, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
 from locara.voice.following import Following
@@ -166,7 +166,8 @@ class Loop:
         if self.ear.canceller is not None:
             self.reference = Reference(rate, own_clock=self.parts.sink.own_clock)
         self._mouth = Mouth(rate, allowed(self.parts.sink, self.parts.grant))
-        rules = dataclasses.replace(self.parts.rules, output_rate=rate, words=self._brain.words)
+        led = self._brain.lead == "model"
+        rules = dataclasses.replace(self.parts.rules, output_rate=rate, words=self._brain.words, led_by_model=led)
         if self.parts.wake is not None:
             rules = dataclasses.replace(rules, wake_word=self.parts.wake.word)  # known for certain once it is loaded
         self.state = dataclasses.replace(self.state, rules=rules)
@@ -419,6 +420,13 @@ class Loop:
             case moves.Feed(turn=turn):
                 at, samples = self.ear.since(self.state.now - BLOCK)
                 brain.hear(turn, at, samples)
+            case moves.Stream(n=n, heard=heard):
+                assert isinstance(brain, Leads)
+                samples = self.ear.since(self.state.now - n)[1][:n]  # the ear may be further than the decisions
+                brain.stream(samples if heard else silence(n))
+            case moves.PassOn(turn=turn, text=text):
+                assert isinstance(brain, Leads)
+                brain.pass_on(turn, text)
             case moves.Listen(turn=turn, start=start):
                 at, samples = self.ear.since(start)
                 brain.listen(turn, at, samples)
