@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -91,10 +92,12 @@ def speaking(
     end: Callable[[int], bool] = lambda number: False,
     alone: asyncio.Lock | None = None,
     several: bool = False,
+    later: int = 0,
 ) -> Handler:
     """A server of this kind. ``prompt``: seconds of PersonaPlex's prompt phase. ``slow``: seconds for a frame.
     ``swallow``: frames (from 0) that it gives no answer to. ``end``: frames at which it drops the connection. ``alone``: who
-    has this waits for no one else. ``several``: it holds more than one conversation."""
+    has this waits for no one else. ``several``: it holds more than one conversation. ``later``: frames after which it
+    says what it heard, silent till then."""
     lock = alone or asyncio.Lock()
 
     async def handler(request: web.Request, socket: web.WebSocketResponse, seen: Seen) -> None:
@@ -110,7 +113,7 @@ def speaking(
             if dialect == "moshi-server":  # the headers come as a message of their own
                 first = bytes(writer.append_pcm(np.zeros(FRAME, np.float32)))
                 await socket.send_bytes(b"\x01" + first[: _audio_at(first)])
-            await _talk(request, socket, seen, dialect, reader, writer, words, slow, swallow, end)
+            await _talk(request, socket, seen, dialect, reader, writer, words, slow, swallow, end, later)
 
     return handler
 
@@ -148,9 +151,10 @@ async def _talk(
     slow: float,
     swallow: Callable[[int], bool],
     end: Callable[[int], bool],
+    later: int,
 ) -> None:
     rest = np.zeros(0, np.float32)
-    before: np.ndarray | None = None
+    told = deque([np.zeros(FRAME, np.float32)] * later)
     number = 0
     async for message in socket:
         if message.type is not WSMsgType.BINARY or message.data[:1] != b"\x01":
@@ -168,11 +172,12 @@ async def _talk(
                 assert request.transport is not None
                 request.transport.abort()  # as the Rust servers end: no goodbye
                 return
-            if before is not None and not swallow(number):
-                await _say(socket, writer, dialect, 0.5 * before)
+            now = told.popleft() if number else None
+            if now is not None and not swallow(number):
+                await _say(socket, writer, dialect, 0.5 * now)
                 if number % 5 == 0:
                     await socket.send_bytes(b"\x02" + words.encode())
-            before = frame
+            told.append(frame)
             number += 1
 
 

@@ -41,7 +41,7 @@ from locara.errors import AudioError, ConfigError, EngineBusy, EngineTimeout, Se
 
 ENGINE = "moshi-server"
 MODELS = ("moshi-server", "personaplex-server")
-_OPTIONS = ("url", "flavour", "voice", "deadline", "stall", "sessions", "certificate")
+_OPTIONS = ("url", "flavour", "voice", "instructions", "deadline", "stall", "sessions", "certificate")
 _URL = "ws://127.0.0.1:8998/api/chat"
 _DEADLINE: Mapping[wire.Flavour, float] = {"moshi": 10.0, "personaplex": 60.0}
 """Seconds to the handshake. PersonaPlex reads the voice first, some 60 steps of the model."""
@@ -58,11 +58,11 @@ def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
     """The backend for `MODELS`, for an address that ends in ``/api/chat``, or for any name with ``engine="moshi-server"``.
 
     ``url``: where the server is, ``ws://127.0.0.1:8998/api/chat``. ``flavour``: ``moshi`` or ``personaplex``. ``voice``:
-    PersonaPlex's, where a session names none: ``NATF0`` to ``VARM4``, or a file of the server's folder. ``deadline``:
-    seconds to the handshake (10; PersonaPlex 60, and 20 ms more for each character of its role). ``stall``: seconds of sound
-    without an answer after which the server is given up (10). ``sessions``: how many conversations it holds at once (1;
-    Moshi's Python server and PersonaPlex's let a second one wait without a word). ``certificate``: a PEM file to trust for
-    ``wss``.
+    PersonaPlex's, where a session names none: ``NATF0`` to ``VARM4``, or a file of the server's folder. ``instructions``:
+    its role, where a session names none. ``deadline``: seconds to the handshake (10; PersonaPlex 60, and 20 ms more for each
+    character of its role). ``stall``: seconds of sound without an answer after which the server is given up (10).
+    ``sessions``: how many conversations it holds at once (1; Moshi's Python server and PersonaPlex's let a second one wait
+    without a word). ``certificate``: a PEM file to trust for ``wss``.
     Raises ``ConfigError``.
     """
     given = model if model.startswith(("ws://", "wss://")) else None
@@ -79,12 +79,16 @@ def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
         model=(model if given is None else "") or flavour,
         deadline=option_values.number(ENGINE, options, "deadline", _DEADLINE[flavour], 0.1, 3600.0, "seconds"),
     )
-    if flavour == "moshi" and "voice" in options:
-        raise ConfigError(f'{ENGINE}: Moshi has one voice, voice is for flavour="personaplex"', hint="leave voice out")
+    for name in ("voice", "instructions"):
+        if flavour == "moshi" and name in options:
+            raise ConfigError(
+                f'{ENGINE}: Moshi can be given no {name}, flavour="personaplex" can', hint=f"leave {name} out"
+            )
     voice = _voice(option_values.text(ENGINE, options, "voice", _VOICE))
     return MoshiServer(
         place,
         voice=voice,
+        role=option_values.text(ENGINE, options, "instructions"),
         stall=option_values.number(ENGINE, options, "stall", 10.0, 0.5, 600.0, "seconds"),
         sessions=option_values.whole(ENGINE, options, "sessions", 1, 1, 4096),
         certificate=_certificate(options.get("certificate")),
@@ -94,9 +98,12 @@ def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
 class MoshiServer:
     """One server. Implements `locara.engines.backend.VoiceBackend`."""
 
-    def __init__(self, place: Place, *, voice: str, stall: float, sessions: int, certificate: Path | None) -> None:
+    def __init__(
+        self, place: Place, *, voice: str, role: str, stall: float, sessions: int, certificate: Path | None
+    ) -> None:
         self._place = place
         self._voice = voice
+        self._role = role
         self._stall = stall
         self._certificate = certificate
         self._http: aiohttp.ClientSession | None = None
@@ -167,7 +174,7 @@ class MoshiServer:
         """See `locara.engines.backend.VoiceBackend`. ``settings``: with Moshi, nothing; with PersonaPlex, ``voice`` (one of
         ``capabilities.voices``, or a file of the server's folder) and ``instructions`` (its role)."""
         self._open()
-        voice = self._checked(settings)
+        voice, role = self._checked(settings)
         busy = sum(not one.over for one in self._sessions.values()) + self._opening
         if self._capabilities.max_sessions is not None and busy >= self._capabilities.max_sessions:
             raise EngineBusy(
@@ -179,7 +186,7 @@ class MoshiServer:
         opus.require("omni", self._place.model)
         self._opening += 1
         try:
-            socket, handshake = await self._dial(voice, settings.instructions)
+            socket, handshake = await self._dial(voice, role)
         finally:
             self._opening -= 1
         if self._closed:
@@ -240,8 +247,8 @@ class MoshiServer:
         while len(self._ended) > _ENDED:
             self._ended.popitem(last=False)
 
-    def _checked(self, settings: BackendSettings) -> str:
-        """The voice. Raises ``ConfigError`` for what this server cannot be told."""
+    def _checked(self, settings: BackendSettings) -> tuple[str, str]:
+        """Voice and role. Raises ``ConfigError`` for what this server cannot be told."""
         if settings.tools:
             raise ConfigError(f"omni: {self._place.model} cannot use tools", hint="leave tools out, or use a pipeline")
         if self._place.flavour == "moshi" and (settings.instructions or settings.voice):
@@ -251,8 +258,9 @@ class MoshiServer:
                 hint='leave them out, or serve PersonaPlex (flavour="personaplex")',
             )
         voice = _voice(settings.voice or self._voice)
-        address(self._place, voice, settings.instructions)  # too long?
-        return voice
+        role = settings.instructions or self._role
+        address(self._place, voice, role)  # too long?
+        return voice, role
 
     async def _dial(self, voice: str, role: str) -> tuple[aiohttp.ClientWebSocketResponse, wire.Handshake]:
         if self._http is None:
