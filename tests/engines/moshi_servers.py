@@ -70,7 +70,12 @@ async def serving(handler: Handler, context: ssl.SSLContext | None = None) -> As
         return socket
 
     app = web.Application()
+
+    async def health(_: web.Request) -> web.Response:
+        return web.Response()
+
     app.router.add_get("/api/chat", chat)
+    app.router.add_get("/health", health)
     runner = web.AppRunner(app, shutdown_timeout=0.5)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)

@@ -86,6 +86,7 @@ def test_what_is_known_before_and_after_loading() -> None:
         assert before.voices == ()
         assert before.max_session_seconds is None
         assert after.max_session_seconds == 360.0
+        assert (before.max_sessions, after.max_sessions) == (1, None)
         assert (after.duplex, after.turn_owner, after.memory) == (before.duplex, before.turn_owner, before.memory)
 
     asyncio.run(look())

@@ -222,6 +222,7 @@ def test_a_password_in_an_address_is_never_shown() -> None:
         ("personaplex-server", {}, "start", "ws://127.0.0.1:8998/api/chat"),
         ("ws://10.0.0.7:8998/api/chat", {}, "none", "ws://10.0.0.7:8998/api/chat"),
         ("wss://example.org/api/chat", {"flavour": "personaplex"}, "start", "wss://example.org/api/chat"),
+        ("ws://h:1/api/chat#flavour=personaplex&voice=NATM1&sessions=3&stall=5.5", {}, "start", "ws://h:1/api/chat"),
         ("moshika", {"engine": "moshi-server", "url": "ws://h:1"}, "none", "ws://h:1/api/chat"),
         ("personaplex-7b-v1", {"engine": "moshi-server", "url": "ws://h:1/x/lm"}, "start", "ws://h:1/x/lm"),
     ],
@@ -231,7 +232,15 @@ def test_names_and_addresses_that_are_its_own(model: str, options: dict[str, Any
     assert backend.capabilities.instructions == flavour
     assert backend.info.where == url
     assert isinstance(backend, VoiceBackend)
+    assert backend.capabilities.max_sessions == (3 if "sessions=3" in model else 1)
     assert bool(backend.info.note) == ("127.0.0.1" not in url)
+
+
+@pytest.mark.parametrize("told", ["sessions=many", "sessions=1.5", "voice", "=", "voice=NATF0", "path=x&sesions=2"])
+def test_options_behind_an_address_that_cannot_work_are_refused(told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        registry.create("omni", f"ws://127.0.0.1:1/api/chat#{told}", {})
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("model", ["ws://127.0.0.1:8000/v1/realtime", "moshi-7b", ""])

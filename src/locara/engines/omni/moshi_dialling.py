@@ -19,7 +19,7 @@ from yarl import URL
 from locara.engines.lane import real_work
 from locara.engines.loopback_ws import mended
 from locara.engines.omni import moshi_wire as wire
-from locara.errors import ConfigError, EngineFailed, EngineTimeout, StageError
+from locara.errors import ConfigError, EngineBusy, EngineFailed, EngineTimeout, StageError
 
 CONNECT_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
@@ -28,6 +28,7 @@ CHARACTER_SECONDS = 0.02
 server that just keeps up with the clock needs 80 ms for a step."""
 _URL_BYTES = 8000
 """aiohttp's servers take 8,190 bytes as the first line of a request."""
+_NO_PLACE = (429, 503)
 _BEGINNING = 80  # characters of somebody's words that are shown
 _OTHER_PROGRAM = "is it Moshi's own server? Its address ends in /api/chat; a realtime server is another engine's"
 _HINTS = {
@@ -36,7 +37,6 @@ _HINTS = {
     404: f"the address of Moshi's own servers ends in {wire.CHAT}",
     426: _OTHER_PROGRAM,
     502: "there is something in front of the server, and the server itself does not run",
-    503: "the server, or what is in front of it, has no place: try again later",
 }
 
 
@@ -117,6 +117,13 @@ async def _connected(http: aiohttp.ClientSession, place: Place, url: URL) -> aio
     except TimeoutError:
         raise place.too_late(f"did not answer within {CONNECT_SECONDS:g} s", "look whether it hangs") from None
     except aiohttp.WSServerHandshakeError as error:
+        if error.status in _NO_PLACE:
+            raise EngineBusy(
+                f"omni: {place.shown} answered {error.status}: it, or what is in front of it, has no place",
+                stage="omni",
+                model=place.model,
+                hint="try again later, or add a replica",
+            ) from None
         hint = _HINTS.get(error.status, "look at the server's log")
         raise place.failed(f"answered {error.status} and opens no WebSocket: {error.message}", hint) from None
     except aiohttp.ClientConnectorCertificateError as error:

@@ -16,11 +16,11 @@ import re
 import ssl
 import statistics
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 import numpy as np
@@ -51,6 +51,7 @@ _PROBE_FRAMES = 12
 """Sent at once when it is loaded: a second of sound, to see how long the server takes for a frame."""
 _ENDED = 64
 """Sessions that have ended and are still known by their names, so that sound pushed a moment too late is no error."""
+_NUMBERS: Mapping[str, Callable[[str], float | int]] = {"deadline": float, "stall": float, "sessions": int}
 _FILE = re.compile(r"[^/\\\x00-\x1f]{1,200}")
 
 
@@ -61,14 +62,18 @@ def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
     PersonaPlex's, where a session names none: ``NATF0`` to ``VARM4``, or a file of the server's folder. ``instructions``:
     its role, where a session names none. ``deadline``: seconds to the handshake (10; PersonaPlex 60, and 20 ms more for each
     character of its role). ``stall``: seconds of sound without an answer after which the server is given up (10).
-    ``sessions``: how many conversations it holds at once (1; Moshi's Python server and PersonaPlex's let a second one wait
-    without a word). ``certificate``: a PEM file to trust for ``wss``.
+    ``sessions``: how many conversations it holds at once; without it 1, as Moshi's Python server and PersonaPlex's, which
+    let a second one wait without a word, and as many as come for a Rust server. ``certificate``: a PEM file to trust for
+    ``wss``. Where only a name can be given, options go behind an address: ``ws://.../api/chat#sessions=4&stall=5``.
     Raises ``ConfigError``.
     """
     given = model if model.startswith(("ws://", "wss://")) else None
     mine = given is not None and urlsplit(given).path.rstrip("/").endswith(wire.CHAT)
     if not (mine or model in MODELS or options.get("engine") == ENGINE):
         return None
+    if given is not None:
+        given, _, told = given.partition("#")
+        options = {**_told(told), **options}
     option_values.known(ENGINE, options, _OPTIONS)
     url = _address(given or option_values.text(ENGINE, options, "url", _URL))
     usual = "personaplex" if "personaplex" in model else "moshi"
@@ -90,7 +95,7 @@ def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
         voice=voice,
         role=option_values.text(ENGINE, options, "instructions"),
         stall=option_values.number(ENGINE, options, "stall", 10.0, 0.5, 600.0, "seconds"),
-        sessions=option_values.whole(ENGINE, options, "sessions", 1, 1, 4096),
+        sessions=option_values.whole(ENGINE, options, "sessions", 1, 1, 4096) if "sessions" in options else None,
         certificate=_certificate(options.get("certificate")),
     )
 
@@ -99,12 +104,13 @@ class MoshiServer:
     """One server. Implements `locara.engines.backend.VoiceBackend`."""
 
     def __init__(
-        self, place: Place, *, voice: str, role: str, stall: float, sessions: int, certificate: Path | None
+        self, place: Place, *, voice: str, role: str, stall: float, sessions: int | None, certificate: Path | None
     ) -> None:
         self._place = place
         self._voice = voice
         self._role = role
         self._stall = stall
+        self._sessions_told = sessions
         self._certificate = certificate
         self._http: aiohttp.ClientSession | None = None
         self._numbers = itertools.count(1)
@@ -123,7 +129,7 @@ class MoshiServer:
             marks_replies=False,
             instructions="start" if told else "none",
             voices=wire.VOICES if told else (),
-            max_sessions=sessions,
+            max_sessions=sessions or 1,
         )
 
     @property
@@ -141,7 +147,8 @@ class MoshiServer:
 
     @property
     def capabilities(self) -> BackendCapabilities:
-        """``max_session_seconds`` is known once it is loaded: a Rust server says by its handshake that it is one."""
+        """``max_session_seconds`` and ``max_sessions`` are known once it is loaded: a Rust server says by its handshake that
+        it is one."""
         return self._capabilities
 
     async def load(self) -> None:
@@ -160,7 +167,9 @@ class MoshiServer:
                 "run it on a faster accelerator, or with smaller weights (int8, int4)",
             )
         if handshake.rust:
-            self._capabilities = replace(self._capabilities, max_session_seconds=wire.RUST_SECONDS)
+            self._capabilities = replace(
+                self._capabilities, max_session_seconds=wire.RUST_SECONDS, max_sessions=self._sessions_told
+            )
 
     async def close(self) -> None:
         """Ends every conversation, and the connections. May be called twice."""
@@ -302,6 +311,17 @@ class MoshiServer:
         except (aiohttp.ClientError, OSError) as error:
             raise self._place.failed(f"broke off: {error}", "look at its log") from None
         return float(statistics.median(np.diff(frames)))
+
+
+def _told(fragment: str) -> dict[str, Any]:
+    """The options behind an address, which a server is never sent."""
+    try:
+        told = dict(parse_qsl(fragment, keep_blank_values=True, strict_parsing=True)) if fragment else {}
+        return {name: _NUMBERS[name](value) if name in _NUMBERS else value for name, value in told.items()}
+    except ValueError:
+        raise ConfigError(
+            f"{ENGINE}: #{fragment} are no options", hint="write them like #flavour=personaplex&voice=NATM1&sessions=4"
+        ) from None
 
 
 def _address(url: str) -> str:
