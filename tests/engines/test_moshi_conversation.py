@@ -85,7 +85,8 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_a_session_with_the_stock_server_has_text_and_sound_and_ends_cleanly(stock: str) -> None:
-    events, played, metrics = asyncio.run(_converse(stock, 4.0, {}))
+    with stock_moshi.fast_enough():
+        events, played, metrics = asyncio.run(_converse(stock, 4.0, {}))
     assert [event for event in events if isinstance(event, Error) and event.code != "engine-behind"] == []
     assert "".join(event.text for event in events if isinstance(event, LlmToken))
     assert any(isinstance(event, AudioChunk) for event in events)

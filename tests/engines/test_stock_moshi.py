@@ -61,7 +61,8 @@ def test_five_seconds_of_sound_at_the_pace_of_the_clock_come_back_frame_by_frame
             await backend.close()
         return events
 
-    events = asyncio.run(converse())
+    with stock_moshi.fast_enough():
+        events = asyncio.run(converse())
     assert events[-1] == Ended("stopped")
     frames = [event for event in events if isinstance(event, Frame)]
     lost = sum(event.skipped for event in events if isinstance(event, Lag)) // FRAME  # a busy machine may lose some
