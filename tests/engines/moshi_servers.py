@@ -21,7 +21,10 @@ from aiohttp import WSMsgType, web
 
 FRAME, RATE = 1920, 24_000
 Dialect = Literal["python", "moshi-server", "moshi-backend", "personaplex"]
-VOICES = ("NATF2.pt", "NATM1.pt", "mine.wav")
+PUBLISHED = tuple(
+    f"{kind}{n}.pt" for kind, most in (("NATF", 4), ("NATM", 4), ("VARF", 5), ("VARM", 5)) for n in range(most)
+)
+VOICES = (*(one for one in PUBLISHED if one != "VARF0.pt"), "mine.wav")
 
 
 @dataclass
@@ -101,8 +104,8 @@ def speaking(
 ) -> Handler:
     """A server of this kind. ``prompt``: seconds of PersonaPlex's prompt phase. ``slow``: seconds for a frame.
     ``swallow``: frames (from 0) that it gives no answer to. ``end``: frames at which it drops the connection. ``alone``: who
-    has this waits for no one else. ``several``: it holds more than one conversation. ``later``: frames after which it
-    says what it heard, silent till then."""
+    has this waits for no one else. ``several``: it holds more than one conversation, as those in Rust do. ``later``: frames
+    after which it says what it heard, silent till then."""
     lock = alone or asyncio.Lock()
 
     async def handler(request: web.Request, socket: web.WebSocketResponse, seen: Seen) -> None:
@@ -110,7 +113,7 @@ def speaking(
             if request.query["voice_prompt"] not in VOICES:  # a KeyError where it is missing, as in the original
                 raise ConnectionResetError("no such voice")
             _ = request.query["text_prompt"]
-        async with contextlib.nullcontext() if several else lock:
+        async with contextlib.nullcontext() if several or dialect.startswith("moshi-") else lock:
             if dialect == "personaplex":
                 await _prompts(socket, seen, prompt)
             await _greet(socket, dialect)

@@ -156,6 +156,10 @@ def test_a_voice_that_personaplex_does_not_have_is_named_in_the_error() -> None:
             with pytest.raises(EngineFailed, match=r"has no voice 'VARF0\.pt'") as caught:
                 await backend.start_session(BackendSettings(voice="VARF0"))
             assert "voice-prompt-dir" in caught.value.hint
+            with pytest.raises(
+                ConfigError, match=r"has no voice 'her\.wav'"
+            ):  # not even one of those it is published with
+                await backend.start_session(BackendSettings(voice="her.wav"))
             assert await backend.start_session(NOTHING)  # the place is free
 
     asyncio.run(ask())

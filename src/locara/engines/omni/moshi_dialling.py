@@ -17,9 +17,9 @@ import aiohttp
 from yarl import URL
 
 from locara.engines.lane import real_work
-from locara.engines.loopback_ws import mended
+from locara.engines.loopback_aiohttp import mended
 from locara.engines.omni import moshi_wire as wire
-from locara.errors import ConfigError, EngineBusy, EngineFailed, EngineTimeout, StageError
+from locara.errors import ConfigError, EngineBusy, EngineFailed, EngineTimeout, LocaraError
 
 CONNECT_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
@@ -79,7 +79,8 @@ def address(place: Place, voice: str, role: str) -> URL:
 async def dial(
     http: aiohttp.ClientSession, place: Place, voice: str, role: str
 ) -> tuple[aiohttp.ClientWebSocketResponse, wire.Handshake]:
-    """A server that hears. Raises ``StageError``; cancelled, it leaves no connection behind."""
+    """A server that hears. Raises ``StageError``, and ``ConfigError`` for a voice that it seems not to have. Cancelled, it
+    leaves no connection behind."""
     url = address(place, voice, role)
     seconds = place.deadline + CHARACTER_SECONDS * len(role)
     socket = await _connected(http, place, url)
@@ -164,14 +165,17 @@ async def _handshake(socket: aiohttp.ClientWebSocketResponse, place: Place, voic
             raise place.failed("sends sound or text before its handshake", _OTHER_PROGRAM)
 
 
-def _closed(place: Place, voice: str) -> StageError:
+def _closed(place: Place, voice: str) -> LocaraError:
     if place.flavour == "moshi":
         return place.failed("closed the connection before its handshake", "look at the server's log")
-    return place.failed(
+    what = (
         f"closed the connection before its handshake, without a word: so it does where it has no voice"
-        f" {wire.voice_file(voice)!r}",
-        "its voices are the files of its --voice-prompt-dir, where it was started; its log says more",
+        f" {wire.voice_file(voice)!r}"
     )
+    hint = "its voices are the files of its --voice-prompt-dir, where it was started; its log says more"
+    if voice in wire.VOICES:
+        return place.failed(what, hint)
+    return ConfigError(f"omni: {place.shown} {what}", hint=hint)
 
 
 def _waits_for(place: Place) -> str:

@@ -31,7 +31,7 @@ from locara.engines.backend import BackendCapabilities, BackendEvent, BackendSet
 from locara.engines.contracts import EngineInfo
 from locara.engines.lane import real_work
 from locara.engines.local_servers import is_loopback
-from locara.engines.loopback_ws import client
+from locara.engines.loopback_aiohttp import client
 from locara.engines.omni import moshi_wire as wire
 from locara.engines.omni import opus
 from locara.engines.omni.moshi_dialling import Place, address, dial, hang_up
