@@ -39,7 +39,7 @@ from locara.voice.backend_session import BackendSession
 from locara.voice.backend_tools import BackendTools
 from locara.voice.brain import Deadlines, Exactness, Post, failure
 from locara.voice.kept_sound import KeptSound
-from locara.voice.moves import Failed, Finished, Happened, Stop, Understood, Wish
+from locara.voice.moves import Failed, Happened, Stop, Understood, Wish
 from locara.voice.recognising import Recognising
 from locara.voice.streams import Fresh
 
@@ -326,7 +326,7 @@ class HalfDuplexBrain:
                     await self._news(wanted)
             case ReplyEnded(reason="finished"):
                 made.over()
-                await self._all((*made.end(), Finished(made.number)))
+                await self._all(made.end())
             case ReplyEnded(reason=reason):
                 made.over(failed=True)
                 error = EngineFailed(
