@@ -350,7 +350,13 @@ def test_it_keeps_the_contract_of_a_backend(made: Any) -> None:
         "engine": "moshi-mlx", "path": str(made("bf16")), "python": MLX_PYTHON, "device": "cpu", "realtime": "ignore",
         "slots": 2,
     }  # fmt: skip
-    outcomes = asyncio.run(examine_backend(lambda: registry.create("omni", "", options)))
+
+    def make() -> VoiceBackend:
+        backend = registry.create("omni", "", options)
+        assert isinstance(backend, VoiceBackend)
+        return backend
+
+    outcomes = asyncio.run(examine_backend(make))
     assert all(outcome.passed for outcome in outcomes), [one for one in outcomes if not one.passed]
 
 
