@@ -28,6 +28,7 @@ from locara.engines.isolated_worker import Trouble
 from locara.engines.omni import moshi_mlx, moshi_mlx_files
 from locara.engines.omni.delayed_tokens import DelayedTokens
 from locara.errors import ConfigError, EngineFailed, ModelMissing
+from locara.testing.conformance_backend import examine_backend
 
 MLX_PYTHON = os.environ.get("LOCARA_MLX_PYTHON", "")
 KYUTAI_PYTHON = os.environ.get("LOCARA_KYUTAI_PYTHON", "")
@@ -341,6 +342,22 @@ def test_a_conversation_in_its_own_process_and_another_one_after_it(made: Any, k
         assert any(not np.array_equal(a.samples, b.samples) for a, b in zip(first, other, strict=False))
 
     asyncio.run(talk())
+
+
+@needs_mlx
+def test_it_keeps_the_contract_of_a_backend(made: Any) -> None:
+    options = {
+        "engine": "moshi-mlx", "path": str(made("bf16")), "python": MLX_PYTHON, "device": "cpu", "realtime": "ignore",
+        "slots": 2,
+    }  # fmt: skip
+
+    def make() -> VoiceBackend:
+        backend = registry.create("omni", "", options)
+        assert isinstance(backend, VoiceBackend)
+        return backend
+
+    outcomes = asyncio.run(examine_backend(make))
+    assert all(outcome.passed for outcome in outcomes), [one for one in outcomes if not one.passed]
 
 
 @needs_mlx
