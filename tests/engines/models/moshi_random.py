@@ -66,7 +66,7 @@ def mimi(folder: Path) -> None:
         for name, value in codec.named_buffers():  # codebooks that were never trained are all the same
             if name.endswith("embedding_sum"):
                 value.normal_().mul_(float(latent.std()))
-    _save(codec.state_dict(), folder / "mimi.safetensors")
+    _save(stacked(codec.state_dict()), folder / "mimi.safetensors")
     (folder / "mimi.json").write_text(json.dumps(config))
 
 
