@@ -35,12 +35,12 @@ SPDX = {
 ENGINES = {
     "stt": "sherpa-onnx moonshine faster-whisper whisper-cpp kyutai pocketsphinx apple-speech apple-sfspeech",
     "tts": "sherpa-onnx kokoro-onnx piper pocket-tts supertonic orpheus f5-tts xtts apple-avspeech windows-tts espeak-ng "
-    "espeak-ng-program",
+    "espeak-ng-program kyutai",
     "llm": "llama openai-compatible built-in",
     "turn": "prosody smart-turn",
     "wake": "micro-wake-word",
     "vad": "silero",
-    "omni": "",
+    "omni": "moshi moshi-mlx moshi-server mini-omni qwen-omni realtime",
 }
 
 MUST = """moshiko-mlx-q4 moshika-mlx-q4 moshi-7b-mlx-int4 personaplex-7b-v1 mini-omni mini-omni2 glm-4-voice step-audio
