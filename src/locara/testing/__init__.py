@@ -19,12 +19,12 @@ from locara.testing.scripted import (
     Fault,
     ScriptedModel,
     ScriptedRecogniser,
-    ScriptedSpeechModel,
     ScriptedTurnDetector,
     ScriptedVoice,
     ScriptedWakeWord,
     Spoken,
 )
+from locara.testing.scripted_backend import ScriptedBackend
 
 __all__ = [
     "Conversation",
@@ -35,9 +35,9 @@ __all__ = [
     "ReadingModel",
     "Result",
     "Room",
+    "ScriptedBackend",
     "ScriptedModel",
     "ScriptedRecogniser",
-    "ScriptedSpeechModel",
     "ScriptedTurnDetector",
     "ScriptedVoice",
     "ScriptedWakeWord",

@@ -126,6 +126,17 @@ class Brain(Protocol):
 
 
 @runtime_checkable
+class Opens(Protocol):
+    """A brain that has something to begin with its engine before anybody may speak: a session of a `VoiceBackend`."""
+
+    async def open(self) -> None:
+        """Awaited once, when the engines are loaded and no device is open yet, with the deadline of loading. Raises
+        ``StageError``, or ``ConfigError`` for settings that the engine refuses. `Brain.close` ends what it began, also
+        where this failed or was cancelled half way."""
+        ...
+
+
+@runtime_checkable
 class KeepsSound(Protocol):
     """A brain whose model hears: history has the user's turns as sound."""
 

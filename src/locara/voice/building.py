@@ -11,13 +11,13 @@ from locara.consent import apps
 from locara.consent.access import Access
 from locara.devices.contracts import Sink, Source
 from locara.engines import registry
+from locara.engines.backend import BackendSettings, VoiceBackend
 from locara.engines.contracts import (
     Detector,
     Engine,
     Kind,
     LanguageModel,
     Recogniser,
-    SpeechModel,
     Tool,
     TurnDetector,
     Voice,
@@ -37,7 +37,7 @@ from locara.voice.history import HISTORY_CHARACTERS, LEAST_CHARACTERS
 from locara.voice.lending import Lent, lent
 from locara.voice.loop import Parts
 from locara.voice.misheard import AUTO, as_setting
-from locara.voice.omni import OmniBrain
+from locara.voice.omni import HalfDuplexBrain
 from locara.voice.pipeline import PipelineBrain
 from locara.voice.state import Rules
 
@@ -90,10 +90,11 @@ def session(
 
     ``stt``, ``llm``, ``tts``, ``vad``, ``omni``: a model's name, ``{"model": name, ...}`` with options (``llm`` takes
     ``system``, ``url``, ``history``, how many characters of the conversation it is given, and ``audio_input``: the model
-    hears the user itself, without an ``stt``), or an engine object. What is left out is the best of what is on this
-    machine and fits it, else what works from the installation alone; for ``llm``, a model server that already runs comes
-    first. ``recommended``: what is left out is the best that fits, and ``ModelMissing`` says what to pull. ``language``: a
-    code such as ``de``, for what is chosen so.
+    hears the user itself, without an ``stt``), or an engine object. ``omni`` takes ``instructions`` and ``voice``, as far as
+    the model does; an ``stt`` beside it hears the same and gives the user's words. What is left out is the best of what is
+    on this machine and fits it, else what works from the installation alone; for ``llm``, a model server that already runs
+    comes first. ``recommended``: what is left out is the best that fits, and ``ModelMissing`` says what to pull.
+    ``language``: a code such as ``de``, for what is chosen so.
     ``turn_detection``: the end-of-turn model, ``"silence"`` for none (words and silence then decide alone).
     ``tools``: plain callables with type hints; one with side effects (the default) runs only for a turn that is decided.
     ``input``, ``output``: ``"default"``, a device's name or a part of it, the path of a WAV file, ``"push"`` (see
@@ -137,6 +138,8 @@ def session(
     omni, vad, turn_detection = declared.omni(omni), declared.stage("vad", vad), declared.stage("turn", turn_detection)
     if omni is None:
         stt, llm, tts = declared.stage("stt", stt), declared.stage("llm", llm), declared.stage("tts", tts)
+    elif stt is not None:
+        stt = declared.stage("stt", stt)
     if omni is None and not declared.strict:
         from locara.voice import choosing
 
@@ -205,9 +208,7 @@ def _brain(
     why: dict[str, str],
 ) -> Brain:
     if omni is not None:
-        if any(stage is not None for stage in (stt, llm, tts)):
-            raise ConfigError("omni= is one model for everything", hint="leave stt= and llm= out, or leave omni= out")
-        return OmniBrain(cast(SpeechModel, _engine("omni", omni, why)), deadlines=deadlines)
+        return _omni_brain(stt, llm, tts, omni, tuple(tooling.as_tool(one) for one in tools), deadlines, why)
     system = str(llm.get("system", SYSTEM)) if isinstance(llm, Mapping) else SYSTEM
     if isinstance(llm, Mapping) and llm.get("audio_input"):
         if stt is not None:
@@ -227,6 +228,44 @@ def _brain(
         tools=tuple(tooling.as_tool(one) for one in tools),
         deadlines=deadlines,
     )
+
+
+def _omni_brain(
+    stt: Stage, llm: Stage, tts: Stage, omni: Stage, tools: tuple[Tool, ...], deadlines: Deadlines, why: dict[str, str]
+) -> Brain:
+    """``stt`` beside it: a recogniser that hears the same, for the user's words."""
+    if llm is not None or tts is not None:
+        raise ConfigError(
+            "omni= is one model that thinks and speaks",
+            hint="leave llm= and tts= out, or leave omni= out; an stt= beside it gives the user's words",
+        )
+    omni, settings = _of_session(omni, tools)
+    backend = cast(VoiceBackend, _engine("omni", omni, why))
+    side = None if stt is None else cast(Recogniser, _engine("stt", stt, why))
+    can = backend.capabilities
+    if can.duplex == "full" or can.turn_owner != "locara":
+        raise ConfigError(
+            f"omni: {backend.info.model} leads its turns itself, and nothing here drives such a model yet",
+            hint="choose a half-duplex model: locara models list --kind omni",
+        )
+    return HalfDuplexBrain(backend, side, settings=settings, deadlines=deadlines)
+
+
+def _of_session(omni: Stage, tools: tuple[Tool, ...]) -> tuple[Stage, BackendSettings]:
+    """``omni`` without what is not the engine's, and that. Raises ``ConfigError``."""
+    if not isinstance(omni, Mapping):
+        return omni, BackendSettings(tools=tools)
+    options = dict(omni)
+    told: dict[str, str] = {}
+    for name in ("instructions", "system", "voice"):
+        value = options.pop(name, None)
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f'omni={{"{name}": {value!r}}} is no text', hint=f"give {name} as a string")
+        told[name] = value or ""
+    if told["instructions"] and told["system"]:
+        raise ConfigError("omni: instructions and system mean the same", hint="give one of them")
+    instructions = told["instructions"] or told["system"]
+    return options, BackendSettings(instructions, told["voice"], tools)
 
 
 def _turn_detector(stage: Stage, why: dict[str, str]) -> TurnDetector | None:

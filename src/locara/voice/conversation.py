@@ -95,6 +95,7 @@ class Session:
             for capability in (*needed(self._parts.source), *needed(self._parts.sink)):
                 await self._parts.grant.demand(capability)
             await loading.load_all(self._parts.own(self._stages), self._parts.deadlines.load)
+            await loading.open_brain(self._parts.brain, self._parts.deadlines.load)
             self._still_starting()
             # The source first: where it cannot be opened, a file that was to be the output is not emptied for nothing.
             await open_source(self._parts.source, self._parts.grant)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
 
 from locara.engines.contracts import Engine
 from locara.engines.lane import real_work
 from locara.errors import EngineTimeout, LocaraError, StageError
+from locara.voice.brain import Brain, Opens
 
 _log = logging.getLogger("locara")
 
@@ -35,10 +36,13 @@ async def load_all(stages: Mapping[str, Engine], deadline: float) -> None:
 
 
 async def _load(stage: str, engine: Engine, deadline: float) -> None:
-    model = engine.info.model
+    await _ready(stage, engine.info.model, engine.load, deadline, "could not be loaded")
+
+
+async def _ready(stage: str, model: str, begin: Callable[[], Awaitable[None]], deadline: float, failed: str) -> None:
     try:
         async with asyncio.timeout(deadline):
-            await engine.load()
+            await begin()
     except LocaraError:
         raise
     except TimeoutError:
@@ -50,11 +54,18 @@ async def _load(stage: str, engine: Engine, deadline: float) -> None:
         ) from None
     except Exception as error:
         raise StageError(
-            f"{stage}: {model} could not be loaded: {type(error).__name__}: {error}",
+            f"{stage}: {model} {failed}: {type(error).__name__}: {error}",
             stage=stage,
             model=model,
             hint=f"choose another with {stage}=..., or look at the engine's own documentation",
         ) from error
+
+
+async def open_brain(brain: Brain, deadline: float) -> None:
+    """Awaits the beginning of a brain that has one (`Opens`). Raises ``StageError``, and ``ConfigError`` as it came."""
+    if isinstance(brain, Opens):
+        stage, engine = next(iter(brain.engines.items()))
+        await _ready(stage, engine.info.model, brain.open, deadline, "could not begin a conversation")
 
 
 async def close_all(things: Iterable[Closable], deadline: float) -> None:

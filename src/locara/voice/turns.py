@@ -336,7 +336,9 @@ def _silence_needed(rules: Rules, turn: Turn) -> float:
 
 def _prepare(step: Step, turn: Turn, *, soon: bool) -> None:
     reply = step.s.reply
-    if reply is not None and not reply.committed and not evidence.same_words(reply.answers, turn.text):
+    # Without a recogniser the reply answers the sound; what the model says it understood of that changes nothing.
+    other = step.s.rules.words and reply is not None and not evidence.same_words(reply.answers, turn.text)
+    if reply is not None and not reply.committed and other:
         replies.drop_unheard(step)
     if step.s.assistant is Assistant.IDLE and (soon or step.s.user is User.YIELDED):
         replies.begin(step, turn.id, turn.text)
