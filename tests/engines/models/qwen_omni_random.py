@@ -55,9 +55,8 @@ def tokenizer(kind: str) -> Any:
     raw = Tokenizer(models.BPE(vocab={piece: at for at, piece in enumerate(pieces)}, merges=merges))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
-    made = Qwen2TokenizerFast(
-        tokenizer_object=raw, unk_token=None, bos_token=None, eos_token="<|im_end|>", pad_token="<|endoftext|>"
-    )
+    marks = {"unk_token": None, "bos_token": None, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    made = Qwen2TokenizerFast(tokenizer_object=raw, **marks)
     made.add_special_tokens({"additional_special_tokens": _SPECIAL[kind]})
     return made
 
@@ -155,7 +154,7 @@ def main() -> None:
         model = Qwen2_5OmniForConditionalGeneration(config_25(ids, width, layers))
     for weight in model.parameters():  # as they begin, all answers are alike
         weight.data += 0.1 * torch.randn_like(weight) if size == "tiny" else 0.01 * torch.randn_like(weight)
-    model.eval().save_pretrained(folder, max_shard_size="3MB" if size == "tiny" else "200MB")
+    model.eval().save_pretrained(folder, max_shard_size="1MB" if size == "tiny" else "200MB")
     words.save_pretrained(folder)
     WhisperFeatureExtractor(feature_size=128, chunk_length=300).save_pretrained(folder)
     template = _TEMPLATE.replace("AUDIO", _AUDIO[kind])

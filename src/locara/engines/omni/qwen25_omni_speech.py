@@ -2,8 +2,8 @@
 
 What may live here: the way from a prompt to sound, on the model as transformers has it. Runs in the model's own environment.
 
-The talker reads one entry of ``thinker_reply_part`` a step; here that list grows while the talker reads it. What the talker is
-given at its start is what ``Qwen2_5OmniForConditionalGeneration.generate`` of transformers 5.23 gives it, for one
+The talker reads one entry of ``thinker_reply_part`` a step; here that list grows while the talker reads it. What the talker
+is given at its start is what ``Qwen2_5OmniForConditionalGeneration.generate`` of transformers 5.23 gives it, for one
 conversation; with greedy sampling the tokens and codes are the same, which the tests show. The diffusion transformer looks
 only whole blocks of frames back and ahead, and BigVGAN a fixed number of frames to each side, so both are run on stretches:
 with the same noise the sound is that of the whole reply made at once (`locara.engines.omni.qwen_omni_sound`).

@@ -4,9 +4,9 @@ What may live here: the way from a prompt to sound, on the model as transformers
 
 The talker reads the text one token a step (``trailing_text_hidden``); here that list grows while the talker reads it. What
 the talker is given at its start is what ``Qwen3OmniMoeForConditionalGeneration.generate`` of transformers 5.23 gives it, for
-one conversation; with greedy sampling the tokens and codes are the same, which the tests show. Code2Wav is run in pieces: its
-transformer with a cache, its convolutions with as many codes before the piece as they look back, so that the sound is that of
-the whole reply decoded at once (the package decodes in stretches of 300 codes and loses 23 ms at each seam).
+one conversation; with greedy sampling the tokens and codes are the same, which the tests show. Code2Wav is run in pieces:
+its transformer with a cache, its convolutions with as many codes before the piece as they look back, so that the sound is
+that of the whole reply decoded at once (the package decodes in stretches of 300 codes and loses 23 ms at each seam).
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ HEARD_RATE = 16_000
 """Hertz of what both models hear."""
 HOP = 160
 """Samples of a mel frame: 10 ms."""
-LONGEST_SECONDS = 300
-"""Of one turn's sound. The feature extractor of Qwen2.5-Omni takes no more; of a longer one the end is kept."""
+LONGEST_SECONDS = 240
+"""Of one turn's sound: what fits into one frame to the worker (the feature extractors take 300). The end of a longer one is
+kept."""
 SHORTEST_SAMPLES = 1600
 """100 ms: the audio encoder needs some frames; shorter sound is made longer with silence."""
 

@@ -26,7 +26,7 @@ _KERNEL = 7
 _DILATIONS = (1, 3, 9)
 """Of the three residual units behind each upsampling in Qwen3's decoder."""
 _ALIAS_FREE = 9
-"""Samples to each side that an alias-free activation of BigVGAN looks: 12 taps up (6) and 12 taps down at twice the rate (3)."""
+"""Samples to each side that an alias-free activation of BigVGAN looks: 6 by its 12 taps up, 3 by 12 down at twice the rate."""
 
 
 @dataclass(frozen=True, slots=True)

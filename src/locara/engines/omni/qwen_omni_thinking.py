@@ -23,8 +23,8 @@ _END = -1
 class Thinking:
     """One reply being written. All calls from one thread.
 
-    ``look(step, hidden)`` is told the hidden states of each pass (step 0: the prompt): a tuple of ``(1, tokens, width)``, the
-    embeddings first, the last layer normalised. ``tokens``: what is written so far, without an end token.
+    ``look(step, hidden)`` is told the hidden states of each pass (step 0: the prompt): a tuple of ``(1, tokens, width)``,
+    the embeddings first, the last layer normalised. It is called while nobody else computes.
     """
 
     def __init__(

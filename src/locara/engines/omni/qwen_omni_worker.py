@@ -149,7 +149,9 @@ class QwenOmni:
         try:
             return prompts.expanded(ids, self._audio_mark, counts)
         except ValueError as error:
-            raise Trouble(f"the chat template in {self._folder.path} is not this model's: {error}", hint=_HINT) from error
+            raise Trouble(
+                f"the chat template in {self._folder.path} is not this model's: {error}", hint=_HINT
+            ) from error
 
     def _voice(self, wanted: str) -> str:
         for name in self._speech.voices:
@@ -198,7 +200,9 @@ class QwenOmni:
         except ImportError:
             raise
         except Exception as error:
-            raise Trouble(f"the model in {self._folder.path} is not whole, or another one: {_first(error)}", hint=_HINT) from error
+            raise Trouble(
+                f"the model in {self._folder.path} is not whole, or another one: {_first(error)}", hint=_HINT
+            ) from error
         for what in ("missing_keys", "mismatched_keys"):
             if wrong := sorted(str(one) for one in told.get(what) or ()):
                 how = "are missing" if what == "missing_keys" else "have another shape"
