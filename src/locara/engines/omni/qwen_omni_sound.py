@@ -1,15 +1,19 @@
 """Which part of a reply's sound is certain while its codes still come, to the sample: for Qwen2.5-Omni and Qwen3-Omni.
 
 What may live here: pure arithmetic on codes, frames and samples; no torch. How far each network looks is computed from its
-configuration, so that sound made in pieces is the sound made at once, with no sample lost or twice.
+configuration; no sample is lost or comes twice.
 
 * Qwen3's decoder is causal but for its transposed convolutions, each of which looks one step ahead: ``n`` codes give less
   than ``n`` codes' samples (555 fewer with the published rates). Who cuts each piece by the count of codes loses those at
   every seam; `Seam` counts samples instead.
+  Sound made in pieces is the sound made at once, but for rounding.
 * Qwen2.5 makes a mel spectrogram by a diffusion transformer whose attention reaches whole blocks of frames back and ahead
-  (`MelPlan`), and sound of it by BigVGAN, which looks to both sides (`vocoder_context`).
+  (`MelPlan`), and sound of it by BigVGAN, which looks to both sides (`vocoder_context`). One pass over a stretch is right to
+  the bit, but a solver makes 36 passes, each on what the one before made of the neighbours, and at a stretch's ends those
+  lack neighbours of their own. So sound made in pieces nears the sound made at once. The stretch is the one the makers
+  stream with: two blocks back, one ahead, the same noise for a frame in every stretch.
 
-Sources: the models' code in transformers 5.23; Lee et al., "BigVGAN" (2023).
+Sources: the models' code in transformers 5.23; "Qwen2.5-Omni Technical Report" (2025), 2.4; Lee et al., "BigVGAN" (2023).
 """
 
 from __future__ import annotations
@@ -26,18 +30,19 @@ _KERNEL = 7
 _DILATIONS = (1, 3, 9)
 """Of the three residual units behind each upsampling in Qwen3's decoder."""
 _ALIAS_FREE = 9
-"""Samples to each side that an alias-free activation of BigVGAN looks: 6 by its 12 taps up, 3 by 12 down at twice the rate."""
+"""Samples to each side that an alias-free activation of BigVGAN looks: 6 by 12 taps up, 3 by 12 down at twice the rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """How many codes make a piece: a small one first, so that the reply is soon heard, then larger ones, which cost less."""
+    """How large a piece is: a small one first, so that the reply is soon heard, then larger ones, which cost less."""
 
     sizes: tuple[int, ...]
-    """In codes; the last one goes on for ever."""
+    """The last one goes on for ever. A piece may be half as long again as what is out and not yet played: then a model that
+    is half as fast again as real time leaves no gap."""
 
     def size(self, made: int) -> int:
-        """Codes of the next piece when ``made`` pieces are out."""
+        """The next piece's when ``made`` pieces are out."""
         return self.sizes[min(made, len(self.sizes) - 1)]
 
 
@@ -144,10 +149,10 @@ def vocoder_context(
     return side + (_KERNEL - 1) // 2
 
 
-def sounding(frames: int, given: int, context: int, *, final: bool) -> MelWindow | None:
-    """What the vocoder is to compute when ``frames`` mel frames are there and the sound of ``given`` is out. None: nothing
-    new is certain."""
-    last = frames if final else frames - context
+def sounding(frames: int, given: int, back: int, ahead: int, *, final: bool) -> MelWindow | None:
+    """What the vocoder is to compute when ``frames`` mel frames are there and the sound of ``given`` is out, and it looks
+    ``back`` and ``ahead`` frames. None: nothing new is certain."""
+    last = frames if final else frames - ahead
     if last <= given:
         return None
-    return MelWindow(max(0, given - context), min(frames, last + context), given, last)
+    return MelWindow(max(0, given - back), min(frames, last + ahead), given, last)

@@ -28,6 +28,8 @@ _MARKS: Mapping[str, tuple[str, str, str]] = {
     "qwen3-omni": ("<|audio_pad|>", "<|im_end|>", "<|endoftext|>"),
 }
 """The place of a sound, the end of a turn, the end of a text."""
+_USUAL_VOICE: Mapping[str, str] = {"qwen2.5-omni": "Chelsie", "qwen3-omni": "Ethan"}
+"""Of the package, where none is named."""
 _HINT = "download the whole repository again, or name its folder with path=..."
 _WARM = Manner(text_tokens=8, speech_seconds=1.0, speech_temperature=0.0)
 _SPEAKER_KEYS = ("bos_token", "cond", "ref_mel")
@@ -154,10 +156,11 @@ class QwenOmni:
             ) from error
 
     def _voice(self, wanted: str) -> str:
-        for name in self._speech.voices:
-            if name.lower() == wanted.lower() or not wanted:
-                return str(name)
-        raise Trouble(f"there is no voice {wanted!r}", hint=f"voices: {', '.join(self._speech.voices)}")
+        voices = {name.lower(): str(name) for name in self._speech.voices}
+        found = voices.get((wanted or _USUAL_VOICE[self._folder.family]).lower())
+        if found is None and wanted:
+            raise Trouble(f"there is no voice {wanted!r}", hint=f"voices: {', '.join(self._speech.voices)}")
+        return found or str(self._speech.voices[0])
 
     def _tokens(self, transformers: Any, context: int) -> None:
         """Tokenizer and feature extractor, and whether they are this model's."""
