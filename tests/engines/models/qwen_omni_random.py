@@ -105,7 +105,8 @@ def config_3(ids: dict[str, int], width: int, layers: int) -> Any:
 
 def config_25(ids: dict[str, int], width: int, layers: int) -> Any:
     """Qwen2.5-Omni: the codes' and the vocoder's real numbers, so that a code is 480 samples."""
-    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
+    half = width // 4 // 2
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [half // 2, half // 4, half // 4]}
     text = {"hidden_size": width, "intermediate_size": width, "num_hidden_layers": layers, "num_attention_heads": 4,
             "num_key_value_heads": 2, "rope_parameters": rope}  # fmt: skip
     marks = {
