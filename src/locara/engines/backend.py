@@ -177,7 +177,8 @@ class ReplyEnded:
 class Frame:
     """One frame of a model that speaks and is silent in one stream. ``samples``: ``(frame_seconds * output_rate,)``.
     ``text``: the piece of text that the model thought in it, which may come before its sound; empty: none. ``heard``: how
-    many samples of this session (at ``input_rate``) the model had heard when it made it."""
+    far the model had come in the sound of this session when it made it, in samples at ``input_rate``; what it skipped to
+    get there (`Lag`) counts."""
 
     samples: Samples
     text: str = ""

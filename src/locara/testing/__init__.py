@@ -25,17 +25,20 @@ from locara.testing.scripted import (
     Spoken,
 )
 from locara.testing.scripted_backend import ScriptedBackend
+from locara.testing.scripted_duplex import Mishap, ScriptedDuplex
 
 __all__ = [
     "Conversation",
     "EnergyDetector",
     "Fault",
     "Line",
+    "Mishap",
     "Noise",
     "ReadingModel",
     "Result",
     "Room",
     "ScriptedBackend",
+    "ScriptedDuplex",
     "ScriptedModel",
     "ScriptedRecogniser",
     "ScriptedTurnDetector",

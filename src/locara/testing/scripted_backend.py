@@ -7,7 +7,7 @@ works.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -58,12 +58,13 @@ CAN = BackendCapabilities(
 
 
 class ScriptedBackend:
-    """Gives ``replies`` in order (the last again and again) in each session, ``delay`` seconds after it is asked; a reply
-    may be a list of pieces of text and tool calls. ``understands``: what it says the user said, turn by turn."""
+    """Gives ``replies`` in order (the last again and again) in each session, or what ``replies`` computes from the sound of
+    the turn, ``delay`` seconds after it is asked; a reply may be a list of pieces of text and tool calls. ``understands``:
+    what it says the user said, turn by turn."""
 
     def __init__(
         self,
-        replies: Sequence[str | Sequence[str | ToolCall]] = ("I see.",),
+        replies: Sequence[str | Sequence[str | ToolCall]] | Callable[[Samples], str] = ("I see.",),
         *,
         delay: float = 0.2,
         rate: int = 24_000,
@@ -82,7 +83,7 @@ class ScriptedBackend:
         """Every signal, in order."""
         self.turns: list[Samples] = []
         """The sound of every turn that was answered, again if it was answered again."""
-        self.replies = [(one,) if isinstance(one, str) else tuple(one) for one in replies]
+        self._replies = replies
         self.understands = tuple(understands)
         self.delay = delay
         self.faulty = _Faulty(fault)
@@ -133,6 +134,13 @@ class ScriptedBackend:
         for one in self._sessions.values():
             await one.end(reason)
 
+    def reply(self, number: int, sound: Samples) -> Sequence[str | ToolCall]:
+        """The pieces of the reply to the turn ``number`` of a session, which sounded so."""
+        if callable(self._replies):
+            return (self._replies(sound),)
+        reply = self._replies[min(number, len(self._replies) - 1)]
+        return (reply,) if isinstance(reply, str) else tuple(reply)
+
     def _of(self, session: str) -> _Conversation:
         if session not in self._sessions:
             raise EngineFailed(f"omni: there is no session {session!r}", stage="omni", hint="start one")
@@ -182,11 +190,11 @@ class _Conversation:
         sound = self._answered = self._pending
         self._pending, self._asked = [], asked
         self._of.turns.append(np.concatenate(sound) if sound else silence(0))
-        number = min(self._given, len(self._of.replies) - 1)
+        pieces = self._of.reply(self._given, self._of.turns[-1])
         if understands := self._of.understands[self._given : self._given + 1]:
             self.events.tell(UserText(understands[0], final=True))
         self._given += 1
-        self._making = asyncio.create_task(self._make(asked.reply, self._of.replies[number]), name="scripted-reply")
+        self._making = asyncio.create_task(self._make(asked.reply, pieces), name="scripted-reply")
         return True
 
     async def _cancel(self, reply: int, *, revoke: bool) -> bool:

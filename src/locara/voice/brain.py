@@ -137,6 +137,19 @@ class Opens(Protocol):
 
 
 @runtime_checkable
+class Leads(Protocol):
+    """A brain whose model decides by itself when it speaks: it hears all the time, not only in the user's turns."""
+
+    def stream(self, samples: Samples) -> None:
+        """The next block at 16 kHz; silence where nobody speaks to it."""
+        ...
+
+    def pass_on(self, turn: int, text: str) -> None:
+        """What the user typed, in turn ``turn``."""
+        ...
+
+
+@runtime_checkable
 class KeepsSound(Protocol):
     """A brain whose model hears: history has the user's turns as sound."""
 

@@ -11,7 +11,7 @@ from locara.consent import apps
 from locara.consent.access import Access
 from locara.devices.contracts import Sink, Source
 from locara.engines import registry
-from locara.engines.backend import BackendSettings, VoiceBackend
+from locara.engines.backend import VoiceBackend
 from locara.engines.contracts import (
     Detector,
     Engine,
@@ -31,13 +31,16 @@ from locara.voice.attention_setting import Setting, understood
 from locara.voice.brain import Brain, Deadlines
 from locara.voice.conversation import Session
 from locara.voice.declaring import Declared
+from locara.voice.duplex import DuplexBrain
 from locara.voice.endings import PATIENCE
+from locara.voice.falling_back import FallingBack
 from locara.voice.half_cascade import HalfCascadeBrain
 from locara.voice.history import HISTORY_CHARACTERS, LEAST_CHARACTERS
 from locara.voice.lending import Lent, lent
 from locara.voice.loop import Parts
 from locara.voice.misheard import AUTO, as_setting
 from locara.voice.omni import HalfDuplexBrain
+from locara.voice.omni_stage import PIPELINE, OmniStage, of_session
 from locara.voice.pipeline import PipelineBrain
 from locara.voice.state import Rules
 
@@ -153,16 +156,22 @@ def session(
     if stt is None and omni is None and own_microphone and not hears:
         # The default recogniser remembers how this microphone sounds: its first words are then understood like later ones.
         stt = {"device": source.name}
+    loans = lent(stt, llm, tts, omni, vad, turn_detection)
     brain = _brain(stt, llm, tts, omni, tools, deadlines, why)
+    stands_in = of_session(omni, ()).fallback
+    if stands_in is not None:
+        make = _pipeline(stands_in, declared, language, tools, deadlines, why)
+        brain = FallingBack(brain, make, deadlines, is_lent=lambda one: any(one is other for other in loans))
     why.update(reasons)
     sink, own_speaker = _sink(output)
+    led = brain.lead == "model" and stands_in is None
     return Session(
         Parts(
             brain=brain,
             detector=cast(Detector, _engine("vad", vad, why)),
             source=source,
             sink=sink,
-            turn=_turn_detector(turn_detection, why),
+            turn=None if led else _turn_detector(turn_detection, why),
             rules=Rules(
                 patience=PATIENCE[patience],
                 open_mic=attending.mode != "push-to-talk",
@@ -183,7 +192,7 @@ def session(
             history_characters=_history_characters(llm),
             make=lambda kind, stage, why: _engine(kind, declared.stage(kind, stage), why),
             grant=Access(app),
-            lent=lent(stt, llm, tts, omni, vad, turn_detection),
+            lent=loans,
         )
     )
 
@@ -208,7 +217,8 @@ def _brain(
     why: dict[str, str],
 ) -> Brain:
     if omni is not None:
-        return _omni_brain(stt, llm, tts, omni, tuple(tooling.as_tool(one) for one in tools), deadlines, why)
+        told = of_session(omni, tuple(tooling.as_tool(one) for one in tools))
+        return _omni_brain(stt, llm, tts, told, deadlines, why)
     system = str(llm.get("system", SYSTEM)) if isinstance(llm, Mapping) else SYSTEM
     if isinstance(llm, Mapping) and llm.get("audio_input"):
         if stt is not None:
@@ -231,7 +241,7 @@ def _brain(
 
 
 def _omni_brain(
-    stt: Stage, llm: Stage, tts: Stage, omni: Stage, tools: tuple[Tool, ...], deadlines: Deadlines, why: dict[str, str]
+    stt: Stage, llm: Stage, tts: Stage, omni: OmniStage, deadlines: Deadlines, why: dict[str, str]
 ) -> Brain:
     """``stt`` beside it: a recogniser that hears the same, for the user's words."""
     if llm is not None or tts is not None:
@@ -239,33 +249,33 @@ def _omni_brain(
             "omni= is one model that thinks and speaks",
             hint="leave llm= and tts= out, or leave omni= out; an stt= beside it gives the user's words",
         )
-    omni, settings = _of_session(omni, tools)
-    backend = cast(VoiceBackend, _engine("omni", omni, why))
+    backend = cast(VoiceBackend, _engine("omni", omni.stage, why))
     side = None if stt is None else cast(Recogniser, _engine("stt", stt, why))
     can = backend.capabilities
     if can.duplex == "full" or can.turn_owner != "locara":
-        raise ConfigError(
-            f"omni: {backend.info.model} leads its turns itself, and nothing here drives such a model yet",
-            hint="choose a half-duplex model: locara models list --kind omni",
-        )
-    return HalfDuplexBrain(backend, side, settings=settings, deadlines=deadlines)
+        return DuplexBrain(backend, side=side, settings=omni.settings, deadlines=deadlines)
+    return HalfDuplexBrain(backend, side, settings=omni.settings, deadlines=deadlines)
 
 
-def _of_session(omni: Stage, tools: tuple[Tool, ...]) -> tuple[Stage, BackendSettings]:
-    """``omni`` without what is not the engine's, and that. Raises ``ConfigError``."""
-    if not isinstance(omni, Mapping):
-        return omni, BackendSettings(tools=tools)
-    options = dict(omni)
-    told: dict[str, str] = {}
-    for name in ("instructions", "system", "voice"):
-        value = options.pop(name, None)
-        if value is not None and not isinstance(value, str):
-            raise ConfigError(f'omni={{"{name}": {value!r}}} is no text', hint=f"give {name} as a string")
-        told[name] = value or ""
-    if told["instructions"] and told["system"]:
-        raise ConfigError("omni: instructions and system mean the same", hint="give one of them")
-    instructions = told["instructions"] or told["system"]
-    return options, BackendSettings(instructions, told["voice"], tools)
+def _pipeline(
+    named: Mapping[str, Any],
+    declared: Declared,
+    language: str | None,
+    tools: Sequence[Callable[..., Any] | Tool],
+    deadlines: Deadlines,
+    why: dict[str, str],
+) -> Callable[[], Brain]:
+    """What stands in for a model that cannot be had; looked for only when it is needed."""
+    stages: dict[str, Any] = {kind: declared.stage(kind, named.get(kind)) for kind in PIPELINE}
+
+    def made() -> Brain:
+        from locara.voice import choosing
+
+        found = {} if declared.strict else choosing.unnamed(stages, language=language)[0]
+        stt, llm, tts = (found.get(kind, stages[kind]) for kind in PIPELINE)
+        return _brain(stt, llm, tts, None, tools, deadlines, why)
+
+    return made
 
 
 def _turn_detector(stage: Stage, why: dict[str, str]) -> TurnDetector | None:

@@ -142,7 +142,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A stage failed. It concerns a reply, a turn, or (both None) the session."""
+    """A stage failed. It concerns a reply, a turn, or (both None) the session. ``fatal``: the session cannot go on."""
 
     stage: str
     code: str
@@ -150,6 +150,7 @@ class Failed:
     hint: str = ""
     reply: int | None = None
     turn: int | None = None
+    fatal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,28 @@ class Played:
     reply: int
     played: int
     audible_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A model that leads has begun to speak: ``reply`` is the number the brain gives it, higher than any before."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class Yielded:
+    """A model that leads has stopped, because the user spoke: what is left of ``reply`` is not played."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class Led:
+    """Another brain has taken over, in the middle of it: whether its model leads, and whether it gives the user's words."""
+
+    by_model: bool
+    words: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +268,9 @@ class Stop:
 
 
 Happened = (
-    Heard | Understood | Judged | Told | ClauseReady | Sounded | Wanted | ToolRan | Finished | Failed | Played | Typed | Say
-    | Respond | Ruled | Disregard | Interrupt | Muted | Unmuted | Woken | Pressed | Released | Stop
+    Heard | Understood | Judged | Told | ClauseReady | Sounded | Wanted | ToolRan | Finished | Failed | Played | Began
+    | Yielded | Led | Typed | Say | Respond | Ruled | Disregard | Interrupt | Muted | Unmuted | Woken | Pressed | Released
+    | Stop
 )  # fmt: skip
 
 
@@ -266,6 +290,22 @@ class Feed:
     """Give the newest block to this turn's recognition."""
 
     turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A model that leads gets the newest block, of ``n`` samples; ``heard`` False: as silence, for nobody speaks to it."""
+
+    n: int
+    heard: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PassOn:
+    """A model that leads gets what the user typed."""
+
+    turn: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +446,6 @@ class End:
 
 
 Effect = (
-    Listen | Feed | Settle | Judge | Forget | Prepare | Adjust | Discard | Commit | RunTool | Play | Duck | Hold | GoOn
-    | Hush | Emit | Remember | RememberTool | End
+    Listen | Feed | Stream | PassOn | Settle | Judge | Forget | Prepare | Adjust | Discard | Commit | RunTool | Play | Duck
+    | Hold | GoOn | Hush | Emit | Remember | RememberTool | End
 )  # fmt: skip

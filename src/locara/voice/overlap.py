@@ -5,7 +5,7 @@ from __future__ import annotations
 from locara.audio import RATE, samples_in
 from locara.voice import asking_back, doubt, echoes, events, evidence, ledger, replies
 from locara.voice.evidence import Floor
-from locara.voice.moves import Duck, Forget, GoOn, Hold
+from locara.voice.moves import Duck, Forget, GoOn, Hold, Remember
 from locara.voice.state import SOUNDING, Assistant, On, State, Turn, User
 from locara.voice.step import Step
 
@@ -146,3 +146,17 @@ def dismiss(step: Step, reason: str, *, rejected: bool = True) -> None:
     asking_back.unanswered(step, turn, reason)
     if step.s.assistant in (Assistant.DUCKED, Assistant.HELD):
         false_alarm(step)
+
+
+def close_unanswered(step: Step, reason: str) -> None:
+    """The open turn ends and nobody answers, but what the user said is not lost."""
+    turn = step.turn
+    if not evidence.words_of(turn.text):
+        dismiss(step, reason, rejected=False)
+        return
+    step.user(On.DISMISSED)
+    step.set(turn=None)
+    step.do(Forget(turn.id))
+    step.tell(events.FinalTranscript, turn.id, text=turn.text, confidence=turn.confidence)
+    step.do(Remember(turn.id, "user", turn.text))
+    replies.end_of_turn(step, turn, reason)

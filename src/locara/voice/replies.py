@@ -252,7 +252,8 @@ def failed(step: Step, failure: Failed) -> None:
 
 def tell_failure(step: Step, failure: Failed, turn: int | None) -> None:
     """The error event of a failure."""
-    step.tell(events.Error, turn, code=failure.code, message=failure.message, stage=failure.stage, hint=failure.hint)
+    told = {"code": failure.code, "message": failure.message, "stage": failure.stage, "hint": failure.hint}
+    step.tell(events.Error, turn, **told, fatal=failure.fatal)
 
 
 def watch(step: Step) -> None:

@@ -138,6 +138,8 @@ class Rules:
     """Push to talk: still heard after the key is up, for people let go early."""
     words: bool = True
     """The brain gives the user's words. False: an end-to-end model that only speaks; a turn without words is a turn."""
+    led_by_model: bool = False
+    """The model decides by itself when it speaks and when it stops, see `model_led`."""
     output_rate: int = 24_000
     """Hertz of chunks and of the count of played samples."""
 

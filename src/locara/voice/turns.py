@@ -14,9 +14,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from locara.audio import RATE, samples_in
-from locara.voice import asking_back, attending, endings, events, evidence, overlap, replies
+from locara.voice import asking_back, attending, endings, events, evidence, model_led, overlap, replies
 from locara.voice.moves import (
     Adjust,
+    Began,
     ClauseReady,
     Disregard,
     Effect,
@@ -24,29 +25,30 @@ from locara.voice.moves import (
     Failed,
     Feed,
     Finished,
-    Forget,
     Happened,
     Heard,
     Interrupt,
     Judge,
     Judged,
+    Led,
     Listen,
     Muted,
     Played,
     Pressed,
     Released,
-    Remember,
     Respond,
     Ruled,
     Say,
     Settle,
     Sounded,
     Stop,
+    Stream,
     Told,
     ToolRan,
     Typed,
     Understood,
     Wanted,
+    Yielded,
 )
 from locara.voice.state import Assistant, On, Rules, State, Turn, User
 from locara.voice.step import Step
@@ -95,6 +97,8 @@ def _take_in(step: Step, happened: Happened) -> None:
             replies.grew(step, happened)
         case ToolRan():
             replies.tool_ran(step, happened)
+        case Began() | Yielded() | Led():
+            model_led.take_in(step, happened)
         case Failed():
             _failed(step, happened)
         case _:
@@ -130,6 +134,9 @@ def _asked(step: Step, happened: Happened) -> None:
 
 def _draw_conclusions(step: Step) -> None:
     """What follows from what is known now, whatever it was that changed. Each is a no-op where nothing follows."""
+    if step.s.rules.led_by_model:
+        model_led.conclude(step)
+        return
     overlap.settle(step)
     replies.end_if_played_out(step)
     _consider(step)
@@ -147,7 +154,7 @@ def _heard(step: Step, heard: Heard) -> None:
     run = s.run + heard.n if voice == s.voice else heard.n
     clear = _clear_so_far(s, heard, voice)
     step.set(now=s.now + heard.n, voice=voice, run=run, clear=clear, probability=heard.probability)
-    may = s.rules.interruptible and (s.rules.open_mic or s.turn is not None)
+    may = s.rules.interruptible and not s.rules.led_by_model and (s.rules.open_mic or s.turn is not None)
     if voice and s.assistant is Assistant.SPEAKING and may:
         overlap.duck(step)
     match s.user:
@@ -161,6 +168,8 @@ def _heard(step: Step, heard: Heard) -> None:
             _heard_pausing(step)
         case User.YIELDED:
             _heard_yielded(step)
+    if s.rules.led_by_model:
+        step.do(Stream(heard.n, model_led.is_spoken_to(step.s)))
     replies.watch(step)
 
 
@@ -223,12 +232,14 @@ def _heard_pausing(step: Step) -> None:
         step.do(Feed(turn.id))
         if s.now - turn.speech_end >= _HINT:
             _settle(step)
-            step.do(Judge(turn.id, turn.revision, turn.began))
+            if not s.rules.led_by_model:
+                step.do(Judge(turn.id, turn.revision, turn.began))
 
 
 def _heard_yielded(step: Step) -> None:
     s, turn = step.s, step.turn
-    if s.voice and s.run >= _ONSET and not turn.typed and s.rules.open_mic and turn.reason != "too-long":
+    may = s.rules.open_mic and not s.rules.led_by_model and not turn.typed and turn.reason != "too-long"
+    if s.voice and s.run >= _ONSET and may:
         _go_on_talking(step, On.VOICE)
     elif turn.decided_at is not None and s.now - turn.decided_at >= samples_in(s.rules.reply_seconds):
         _overdue(step)
@@ -327,7 +338,7 @@ def _consider(step: Step) -> None:
         _decide(step, at=due if late else s.now)
     # A turn without words is only sound in a model: it waits there for the app's wish, see `_say_next`.
     if step.s.user is User.YIELDED and turn.settled and not answered and (s.rules.words or turn.typed):
-        _close_without_reply(step, turn.reason)
+        overlap.close_unanswered(step, turn.reason)
 
 
 def _silence_needed(rules: Rules, turn: Turn) -> float:
@@ -350,9 +361,12 @@ def _prepare(step: Step, turn: Turn, *, soon: bool) -> None:
 def _typed(step: Step, text: str) -> None:
     if not text.strip():
         return
+    if step.s.rules.led_by_model:
+        model_led.typed(step, text.strip())
+        return
     replies.drop_unheard(step)
     if step.s.user is User.YIELDED:
-        _close_without_reply(step, "replaced")  # it was decided: what was said is not lost
+        overlap.close_unanswered(step, "replaced")  # it was decided: what was said is not lost
     elif step.s.turn is not None:
         overlap.dismiss(step, "replaced", rejected=bool(step.s.turn.text))
     if step.s.reply is not None:
@@ -377,6 +391,9 @@ def _typed(step: Step, text: str) -> None:
 
 def _say(step: Step, saying: Say | Respond) -> None:
     if isinstance(saying, Say) and not saying.text.strip():
+        return
+    if step.s.rules.led_by_model:
+        model_led.refuse(step, saying)
         return
     if len(step.s.sayings) >= MAX_SAYINGS:
         message = f"{MAX_SAYINGS} texts already wait to be said, so this one was refused"
@@ -425,21 +442,7 @@ def _interrupt(step: Step) -> None:
         replies.end(step, "cancelled", On.TAKEN)
     elif step.s.user is User.YIELDED:
         replies.drop_unheard(step)
-        _close_without_reply(step, "cancelled")
-
-
-def _close_without_reply(step: Step, reason: str) -> None:
-    """The turn ends and nobody answers, but what the user said is not lost."""
-    turn = step.turn
-    if not evidence.words_of(turn.text):
-        overlap.dismiss(step, reason, rejected=False)
-        return
-    step.user(On.DISMISSED)
-    step.set(turn=None)
-    step.do(Forget(turn.id))
-    step.tell(events.FinalTranscript, turn.id, text=turn.text, confidence=turn.confidence)
-    step.do(Remember(turn.id, "user", turn.text))
-    replies.end_of_turn(step, turn, reason)
+        overlap.close_unanswered(step, "cancelled")
 
 
 def _pressed(step: Step) -> None:
@@ -450,7 +453,7 @@ def _pressed(step: Step) -> None:
         return
     if step.turn.typed:  # what was typed stands; what is said now is another turn
         replies.drop_unheard(step)
-        _close_without_reply(step, "replaced")
+        overlap.close_unanswered(step, "replaced")
         _open_turn(step, On.PRESS, began=step.s.now, held=True)
         return
     if step.s.user is not User.TALKING:
@@ -492,7 +495,7 @@ def _overdue(step: Step) -> None:
     if reply is not None and reply.committed:
         return  # another reply still speaks; this turn waits for it
     if turn.settled and not step.s.rules.answers and not turn.wanted:
-        _close_without_reply(step, turn.reason)  # nobody has asked for an answer
+        overlap.close_unanswered(step, turn.reason)  # nobody has asked for an answer
         return
     stage = "reply" if turn.settled else "stt"
     failure = Failed(
@@ -505,7 +508,7 @@ def _overdue(step: Step) -> None:
         replies.failed(step, failure)
         return
     replies.tell_failure(step, failure, turn.id)
-    _close_without_reply(step, "failed")
+    overlap.close_unanswered(step, "failed")
 
 
 def _stop(step: Step, reason: str) -> None:
@@ -514,7 +517,7 @@ def _stop(step: Step, reason: str) -> None:
     if step.s.reply is not None:
         replies.end(step, "stopped", On.TAKEN)
     if step.s.turn is not None:
-        _close_without_reply(step, "stopped")
+        overlap.close_unanswered(step, "stopped")
     step.set(ended=True)
     step.do(End(reason))
 
