@@ -37,6 +37,8 @@ from locara.engines.isolated import Environment
 from locara.engines.omni import qwen_omni
 from locara.engines.omni.qwen_omni_backend import QwenOmniBackend
 from locara.errors import ConfigError, EngineBusy, EngineFailed, EngineMissing, ModelMissing
+from locara.testing import Conversation, Line, play
+from locara.testing.conformance_backend import examine_backend
 
 PYTHON = os.environ.get("LOCARA_QWEN_OMNI_PYTHON", "")
 MODELS = Path(__file__).parent / "models"
@@ -167,6 +169,11 @@ def _talk(backend: QwenOmniBackend, work: Callable[[QwenOmniBackend], Awaitable[
     asyncio.run(run())
 
 
+def test_it_keeps_the_contract_of_a_backend(toy: Any) -> None:
+    outcomes = asyncio.run(examine_backend(lambda: toy(sessions=2)))
+    assert all(outcome.passed for outcome in outcomes), [one for one in outcomes if not one.passed]
+
+
 def test_a_turn_is_answered_from_the_whole_conversation_and_its_sound_is_sent_once(toy: Any) -> None:
     async def talk(backend: QwenOmniBackend) -> None:
         session = await backend.start_session(BackendSettings(instructions="Be short.", voice="Chelsie"))
@@ -196,6 +203,19 @@ def test_a_turn_is_answered_from_the_whole_conversation_and_its_sound_is_sent_on
         assert not await backend.signal(session, TurnEnd(4, history))
 
     _talk(toy(), talk)
+
+
+def test_a_session_with_it_sends_what_was_said_and_what_was_heard(toy: Any) -> None:
+    lines = [Line(0.5, "what time is it now"), Line(5.0, "and what day is it")]
+    omni = {"model": toy(), "instructions": "Be short."}
+    result = play(Conversation(lines, more=4.0, settings={"omni": omni}))
+    assert [said.role for said in result.history] == ["user", "assistant"] * 2
+    told = json.loads(result.history[-1].text)
+    assert [one["role"] for one in told["messages"]] == ["user", "assistant", "user"]
+    assert told["messages"][1]["text"] == result.history[1].text
+    assert len(told["heard"]) == 2
+    assert all(samples > RATE // 2 for samples in told["heard"])
+    assert told["instructions"] == "Be short."
 
 
 def test_what_a_session_of_this_kind_takes(toy: Any) -> None:
@@ -469,7 +489,7 @@ def test_its_tokens_and_its_sound_are_those_of_the_package(model: Path) -> None:
 def test_a_conversation_with_the_package_in_a_process_of_its_own(model: Path) -> None:
     async def talk(backend: QwenOmniBackend) -> None:
         await backend.load()
-        assert {one.lower() for one in backend.capabilities.voices} == {"ethan", "chelsie"}
+        assert sorted(backend.capabilities.voices) == ["Chelsie", "Ethan"]
         session = await backend.start_session(BackendSettings(instructions="Be short."))
         listener = Listener(backend, session)
         noise = np.random.default_rng(0)
@@ -490,6 +510,25 @@ def test_a_conversation_with_the_package_in_a_process_of_its_own(model: Path) ->
         assert np.array_equal(listener.sound(3), whole)
 
     _talk(_real(model), talk)
+
+
+@pytest.mark.timeout(300)
+def test_a_session_with_the_package_answers_aloud(model: Path) -> None:
+    omni = {
+        "model": "mine", "engine": "qwen-omni", "path": str(model), "python": PYTHON, "precision": "fp32",
+        "speech_seconds": 1.0, "text_tokens": 8, "speech_temperature": 0.0, "voice": "Ethan",
+    }  # fmt: skip
+    result = play(Conversation([Line(0.5, "what time is it now")], more=30.0, settings={"omni": omni}))
+    assert [said.role for said in result.history] == ["user", "assistant"]
+    sounds = [event.samples.size / event.sample_rate for event in result.events if event.type == "audio-chunk"]
+    assert 0.9 < sum(sounds) < 1.1
+    assert not result.texts("error")
+
+
+@pytest.mark.timeout(300)
+def test_the_package_keeps_the_contract_of_a_backend(model: Path) -> None:
+    outcomes = asyncio.run(examine_backend(lambda: _real(model, speech_seconds=1.0)))
+    assert all(outcome.passed for outcome in outcomes), [one for one in outcomes if not one.passed]
 
 
 def _replaced(model: Path, folder: Path, name: str, change: Callable[[bytes], bytes]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from locara.engines.isolated_worker import Trouble
-from locara.engines.omni.qwen_omni_files import header, look
+from locara.engines.omni.qwen_omni_files import header, look, shortage
 
 _BYTES = {"BF16": 2, "F16": 2, "F32": 4, "I32": 4, "F8_E4M3": 1}
 
@@ -67,7 +67,7 @@ def test_a_whole_folder_is_known_by_its_configuration(folder: Path) -> None:
     assert (found.family, found.voices, found.speakers, found.template) == (
         "qwen3-omni", ("ethan",), None, "{{ messages }}",
     )  # fmt: skip
-    assert found.size == sum(one.stat().st_size for one in folder.glob("*.safetensors"))
+    assert found.weights == 10 * 4 + 10 * 4 + 6 * 4 + 2 * 2
 
 
 def test_one_file_without_an_index_will_do(folder: Path) -> None:
@@ -184,6 +184,13 @@ def test_a_weight_that_only_the_index_names_is_told(folder: Path) -> None:
     _changed(folder / "model.safetensors.index.json", lambda one: one["weight_map"].update(more="model-1.safetensors"))
     with pytest.raises(Trouble, match="the weight more is in no shard"):
         look(folder)
+
+
+def test_a_model_that_cannot_fit_is_refused_with_the_numbers() -> None:
+    shortage(10**9, 2, 2 * 10**9, "of memory")
+    shortage(10**12, 2, None, "of memory")
+    with pytest.raises(Trouble, match=r"take 62\.0 GB, and 24\.0 GB of the graphics card are free"):
+        shortage(31 * 10**9, 2, 24 * 10**9, "of the graphics card")
 
 
 def test_a_template_may_be_a_file_of_its_own_or_the_tokenizers(folder: Path) -> None:

@@ -8,6 +8,7 @@ length, a JSON header, then the data).
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ _SPEAKERS = "spk_dict.pt"
 @dataclass(frozen=True, slots=True)
 class OmniFolder:
     """A model's folder that is whole. ``voices``: as its configuration names them; empty where ``speakers``, a file, does.
-    ``size``: bytes of its weights."""
+    ``weights``: how many numbers it has."""
 
     path: Path
     family: Family
@@ -43,14 +44,14 @@ class OmniFolder:
     template: str
     voices: tuple[str, ...]
     speakers: Path | None
-    size: int
+    weights: int
 
 
 def look(folder: Path) -> OmniFolder:
     """Looks through ``folder``. Raises `Trouble` that says what is missing or wrong, and what to do."""
     config = _json(folder / "config.json")
     family = _family(folder, config)
-    shapes, size = _weights(folder)
+    shapes = _weights(folder)
     _parts(folder, config, family, shapes)
     for name in ("tokenizer_config.json", "preprocessor_config.json"):
         _json(folder / name)
@@ -59,7 +60,7 @@ def look(folder: Path) -> OmniFolder:
             if not (folder / name).is_file():
                 raise Trouble(f"{folder} has neither tokenizer.json nor {name}", hint=_HINT)
     voices, speakers = _voices(folder, config, family)
-    return OmniFolder(folder, family, config, _template(folder), voices, speakers, size)
+    return OmniFolder(folder, family, config, _template(folder), voices, speakers, _count(shapes))
 
 
 def within(config: Mapping[str, Any], *path: str) -> Any:
@@ -123,8 +124,22 @@ def _family(folder: Path, config: Mapping[str, Any]) -> Family:
     return FAMILIES[kind]
 
 
-def _weights(folder: Path) -> tuple[dict[str, tuple[str, tuple[int, ...]]], int]:
-    """All weights of all shards, and their bytes."""
+def shortage(weights: int, width: int, free: int | None, where: str) -> None:
+    """Raises `Trouble` where so many ``weights`` of ``width`` bytes are more than the ``free`` bytes (None: not known) of
+    ``where``. What a conversation takes comes on top, so this refuses only what is sure to fail."""
+    if free is not None and weights * width > free:
+        raise Trouble(
+            f"its weights take {weights * width / 1e9:.1f} GB, and {free / 1e9:.1f} GB {where} are free",
+            hint="close what takes memory, choose a smaller model, or run it on a server",
+        )
+
+
+def _count(shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> int:
+    return sum(math.prod(shape) for _, shape in shapes.values())
+
+
+def _weights(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """All weights of all shards."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         places = _json(index).get("weight_map")
@@ -155,7 +170,7 @@ def _weights(folder: Path) -> tuple[dict[str, tuple[str, tuple[int, ...]]], int]
     for name, (kind, _) in found.items():
         if kind not in _KINDS:
             raise Trouble(f"the weight {name} in {folder} is of the kind {kind}, not bf16, fp16 or fp32", hint=_OTHER)
-    return found, sum((folder / name).stat().st_size for name in names)
+    return found
 
 
 def _parts(

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from locara.engines.frames import Call, serve
+from locara.engines.free_memory import free_memory
 from locara.engines.isolated_worker import Trouble
 from locara.engines.omni import qwen_omni_prompt as prompts
 from locara.engines.omni.qwen_omni_asked import Asked, Manner, Stopped
-from locara.engines.omni.qwen_omni_files import OmniFolder, look, within
+from locara.engines.omni.qwen_omni_files import OmniFolder, look, shortage, within
 from locara.engines.omni.qwen_omni_prompt import HEARD_RATE, LONGEST_SECONDS, SHORTEST_SAMPLES, TextPieces
 
 _MARKS: Mapping[str, tuple[str, str, str]] = {
@@ -65,12 +66,18 @@ class QwenOmni:
         self._manner = Manner(**options["manner"])
         self._seed = options["seed"]
         device = _device(torch, str(options["device"]))
+        width = 4 if options["precision"] == "fp32" else 2
+        on_card = device == "cuda"
+        free = int(torch.cuda.mem_get_info()[0]) if on_card else free_memory()
+        shortage(self._folder.weights, width, free, "of the graphics card" if on_card else "of memory")
         dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[str(options["precision"])]
         self._tokens(transformers, int(options["context"]))
         model = self._model(transformers, device, dtype)
         self._speech = self._speaking(model)
         self._warm_up()
-        return {"rate": 24_000, "voices": list(self._speech.voices), "device": device, "family": self._folder.family}
+        # Qwen3's configuration writes the names small, its makers large; both are understood.
+        voices = [name.capitalize() if name.islower() else name for name in self._speech.voices]
+        return {"rate": 24_000, "voices": voices, "device": device, "family": self._folder.family}
 
     def hear(self, session: str, name: int, samples: npt.NDArray[np.float32]) -> None:
         """Keeps a sound (16 kHz) of a conversation, as the mel spectrogram that the model hears."""
