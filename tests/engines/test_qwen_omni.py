@@ -266,10 +266,12 @@ def test_a_reply_that_is_cancelled_at_once_costs_nothing(toy: Any) -> None:
         session = await backend.start_session(BackendSettings())
         listener = Listener(backend, session)
         for reply in range(1, 20):
+            begun = len(listener.events)
             assert await backend.signal(session, TurnEnd(reply, (_user("on and on", _sound(0.1)),)))
             await asyncio.sleep(0.003 * (reply % 4))
             assert await backend.signal(session, Cancel(reply))
             assert await listener.end_of(reply) == "cancelled"
+            assert {getattr(event, "reply", 0) for event in listener.events[begun:]} == {reply}
         assert await backend.signal(session, TurnEnd(20, (_user("last"),)))
         assert await listener.end_of(20) == "finished"
         assert listener.told(20)["kept"] == 0
@@ -287,6 +289,8 @@ def test_conversations_take_turns_and_one_too_many_is_told(toy: Any) -> None:
         await backend.signal(one, TurnEnd(1, (_user("on and on"),)))
         await listeners[0].until(lambda event: isinstance(event, ReplyAudio))
         await backend.signal(two, TurnEnd(1, (_user("", _sound(0.5)),)))
+        for _ in range(5):  # the second waits, and does not disturb the first
+            await listeners[0].until(lambda event: isinstance(event, ReplyAudio))
         await backend.signal(one, Cancel(1))
         assert await listeners[1].end_of(1) == "finished"
         assert listeners[1].told(1)["heard"] == [8000]

@@ -109,6 +109,12 @@ def test_text_comes_in_whole_letters_however_its_bytes_are_cut(text: str, size: 
     assert not any("\ufffd" in piece for piece in found)
 
 
+def test_a_tokenizer_that_drops_the_first_space_loses_none_within() -> None:
+    words = [" the", " kettle", " is", " on"]
+    pieces = TextPieces(lambda ids: "".join(words[one] for one in ids).lstrip())
+    assert [pieces.push(number) for number in range(4)] == ["the", " kettle", " is", " on"]
+
+
 def test_what_is_no_text_comes_at_the_end() -> None:
     pieces = TextPieces(lambda ids: bytes([255] * len(ids)).decode("utf-8", "replace"))
     assert [pieces.push(0), pieces.push(0)] == ["", ""]
