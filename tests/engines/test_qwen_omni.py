@@ -411,6 +411,21 @@ def test_another_engines_model_is_not_qwens(tmp_path: Path) -> None:
     assert (can.duplex, can.turn_owner, can.memory, can.cancels, can.tools) == ("half", "locara", "locara", True, False)
 
 
+@pytest.mark.parametrize(
+    ("name", "licence"),
+    [
+        ("Qwen3-Omni-30B-A3B-Instruct", "Apache-2.0"),
+        ("Qwen2.5-Omni-3B", "LicenseRef-Qwen-Research"),
+        ("mine", "as its folder says"),
+    ],
+)
+def test_a_folder_is_called_by_its_name_and_has_that_models_licence(tmp_path: Path, name: str, licence: str) -> None:
+    (tmp_path / name).mkdir()
+    made = qwen_omni.create("", {"engine": "qwen-omni", "path": str(tmp_path / name)})
+    assert made is not None
+    assert (made.info.model, made.info.licence) == (name, licence)
+
+
 def test_without_its_environment_it_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCARA_ENVIRONMENTS", str(tmp_path))
     backend = qwen_omni.create("qwen3-omni-30b-a3b", {"path": str(tmp_path)})

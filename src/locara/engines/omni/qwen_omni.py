@@ -38,7 +38,7 @@ _OPTIONS = (
 
 
 def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
-    """The backend for `MODELS`, or for any name with ``engine="qwen-omni"``.
+    """The backend for `MODELS`, or for any name with ``engine="qwen-omni"``; without a name, that of the folder.
 
     ``path``: the folder as it is published (``config.json``, shards of safetensors, tokenizer, ``preprocessor_config.json``,
     chat template, and for 2.5 ``spk_dict.pt``). ``device``: ``cpu``, ``cuda``, ``mps``, or what there is (``auto``).
@@ -53,8 +53,8 @@ def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
     if model not in MODELS and options.get("engine") != ENGINE:
         return None
     option_values.known(ENGINE, options, _OPTIONS)
-    model = model or MODELS[0]
     path = option_values.path(ENGINE, options)
+    model = model or (path.name if path is not None else MODELS[0])
     manner: dict[str, Any] = {
         "temperature": option_values.number(ENGINE, options, "temperature", 0.0, 0.0, 2.0),
         "top_p": option_values.number(ENGINE, options, "top_p", 1.0, 0.01, 1.0),
@@ -88,7 +88,7 @@ def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
         EngineInfo(
             ENGINE,
             model,
-            _LICENCES.get(model, "as its folder says"),
+            next((one for name, one in _LICENCES.items() if model.lower().startswith(name)), "as its folder says"),
             device=str(told["device"]),
             note="one reply at a time; it gives no words of the user",
         ),

@@ -13,7 +13,7 @@ configuration; no sample is lost or comes twice.
   lack neighbours of their own. So sound made in pieces nears the sound made at once. The stretch is the one the makers
   stream with: two blocks back, one ahead, the same noise for a frame in every stretch.
 
-Sources: the models' code in transformers 5.23; "Qwen2.5-Omni Technical Report" (2025), 2.4; Lee et al., "BigVGAN" (2023).
+Sources: the models' code in transformers 5.23; "Qwen2.5-Omni Technical Report" (2025); Lee et al., "BigVGAN" (2023).
 """
 
 from __future__ import annotations
