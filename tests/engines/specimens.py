@@ -114,10 +114,19 @@ def _supertonic_folder(folder: Path) -> Mapping[str, Any]:
 
 def _kyutai_folder(folder: Path) -> Mapping[str, Any]:
     """A small Kyutai with random weights, made and run by the interpreter that has its package."""
+    return _kyutai("kyutai_stt_random.py", folder)
+
+
+def _kyutai_voice(folder: Path) -> Mapping[str, Any]:
+    """The same for its voice."""
+    return {**_kyutai("kyutai_tts_random.py", folder), "codebooks": 8}  # a quarter of the steps
+
+
+def _kyutai(name: str, folder: Path) -> Mapping[str, Any]:
     if "LOCARA_KYUTAI_PYTHON" not in os.environ:
         return NO_OPTIONS
     python = os.environ["LOCARA_KYUTAI_PYTHON"]
-    script = Path(__file__).parent / "models" / "kyutai_stt_random.py"
+    script = Path(__file__).parent / "models" / name
     environment = {**os.environ, "NO_TORCH_COMPILE": "1"}
     subprocess.run([python, str(script), str(folder)], check=True, timeout=100, capture_output=True, env=environment)
     return {"path": str(folder), "python": python, "threads": 1}
@@ -149,6 +158,7 @@ ENGINES: tuple[Engine, ...] = (
     Engine("sherpa-onnx", "tts", "tiny Piper voice", _sherpa("sherpa_voice_models", "piper"), _SHERPA, extra="sherpa"),
     Engine("sherpa-onnx", "tts", "tiny Kokoro", _sherpa("sherpa_voice_models", "kokoro"), _SHERPA, extra="sherpa"),
     Engine("kyutai", "stt", "random weights", _kyutai_folder, variable="LOCARA_KYUTAI_PYTHON"),
+    Engine("kyutai", "tts", "random weights", _kyutai_voice, variable="LOCARA_KYUTAI_PYTHON"),
     Engine("espeak-ng", "tts", "espeak-ng"),
     Engine("espeak-ng-program", "tts", "espeak-ng-program", program="espeak-ng"),
     Engine("kokoro-onnx", "tts", "tiny weights", _kokoro_folder, needs=("onnxruntime", "onnx"), extra="kokoro"),

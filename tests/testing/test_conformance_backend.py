@@ -36,6 +36,7 @@ from locara.testing import ScriptedBackend, conformance, conformance_backend, ru
 from locara.testing.conformance import Outcome
 from locara.testing.conformance_backend import CHECKS, examine_backend
 from locara.testing.scripted_backend import CAN
+from locara.testing.scripted_duplex import ScriptedDuplex
 
 from .frame_toy import Echo
 
@@ -51,6 +52,12 @@ class Good(ScriptedBackend):
     def words(self, sound: Samples) -> str:
         """How much it heard, so that what was lost or came twice is seen."""
         return f"I heard {sound.size / RATE:.2f} seconds."
+
+
+@pytest.fixture(autouse=True)
+def _busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here holds the loop up, but a machine that does other things may."""
+    monkeypatch.setattr(conformance, "STALL_SECONDS", 30.0)
 
 
 def _failed(make: Any) -> dict[str, str]:
@@ -88,6 +95,11 @@ def test_a_full_duplex_backend_passes(marks_replies: bool) -> None:
     verdicts = {one.check: one.verdict for one in outcomes}
     assert verdicts["numbers" if marks_replies else "whole frames"] == "passed"
     assert verdicts["cancel"] == "not claimed"
+
+
+@pytest.mark.parametrize("make", [ScriptedBackend, ScriptedDuplex])
+def test_the_scripted_ones_keep_their_word(make: Any) -> None:
+    assert _failed(make) == {}
 
 
 # --- one that breaks its word -----------------------------------------------------------------------------------------
@@ -132,7 +144,7 @@ class GoesOnAfterTheEnd(Good):
 
 class CannotStop(Good):
     def words(self, sound: Samples) -> str:
-        return f"{sound.size} " * 400  # eight seconds to make
+        return "a " * 300  # six seconds to make
 
     async def signal(self, session: str, signal: Signal) -> bool:
         if isinstance(signal, Cancel) and not signal.revoke:

@@ -11,6 +11,8 @@ import sys
 import webbrowser
 from typing import TYPE_CHECKING, Any
 
+from locara.cli import omni_options
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
@@ -44,9 +46,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--stt", metavar="MODEL", help="speech to text, for sessions that name none")
     add("--llm", metavar="MODEL", help="language model: a name, or http://HOST:PORT/v1#MODEL")
     add("--tts", metavar="MODEL", help="text to speech")
-    add("--omni", metavar="MODEL", help="one end-to-end speech model instead of the three")
+    omni_options.arguments(parser, "the user's")
     add("--model", metavar="MODEL", action="append", default=[], help="a model of the catalog, for the stage it is for")
-    add("--system", metavar="TEXT", help="what the language model is told about itself")
+    add("--system", metavar="TEXT", help="what the model is told about itself")
     add("--sessions", metavar="N", type=int, default=8, help="conversations at once: 8")
     add("--drain", metavar="SECONDS", type=float, default=10.0, help="how long they may go on after Ctrl-C: 10")
     add("--wyoming-port", metavar="N", type=int, help="also Wyoming services for Home Assistant there, usually 10300")
@@ -143,9 +145,12 @@ def _stages(options: argparse.Namespace) -> Mapping[str, Any]:
             why = "was named already" if row.kind in stages else "is no stage that can be chosen here"
             raise ConfigError(f"--model {name} is a model for {row.kind}, which {why}", hint="name each stage once")
         stages[row.kind] = name
-    if "omni" in stages and set(stages) & {"stt", "llm", "tts"}:
-        raise ConfigError("--omni is one model instead of --stt, --llm and --tts", hint="leave one side out")
-    if options.system is not None and "omni" not in stages:
+    if "omni" in stages and set(stages) & {"llm", "tts"}:
+        raise ConfigError("--omni is one model instead of --llm and --tts", hint="leave one side out")
+    if "omni" in stages:
+        options.omni = stages["omni"]  # also where --model named it
+    stages.update({} if (omni := omni_options.stage(options)) is None else {"omni": omni})
+    if options.system is not None and omni is None:
         stages["llm"] = (
             {"model": stages["llm"], "system": options.system} if "llm" in stages else {"system": options.system}
         )

@@ -98,8 +98,8 @@ class TurnEnd:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Stop making reply ``reply``. ``revoke``: nothing of it was heard, and the user only goes on: what was pushed before it
-    belongs to the turn that goes on."""
+    """Stop making reply ``reply``. ``revoke``: nothing of it was heard, and the user only goes on: what was pushed, or
+    typed, before it belongs to the turn that goes on. That holds after its `ReplyEnded`, too."""
 
     reply: int
     revoke: bool = False
@@ -107,7 +107,8 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """So many ``seconds`` of reply ``reply`` were heard. ``ended``: and no more will be."""
+    """So many ``seconds`` of reply ``reply`` were heard. ``ended``: and no more will be; told once of each reply that
+    counted, when it is over, and before the `Cancel` of one that is still being made."""
 
     reply: int
     seconds: float

@@ -18,7 +18,7 @@ import numpy as np
 
 from locara.engines import environments
 from locara.engines.child import Child, WorkerError
-from locara.engines.contracts import EngineInfo, Kind, Speech
+from locara.engines.contracts import EngineInfo, Kind, Speech, WordMark
 from locara.engines.frames import Reply
 from locara.engines.lane import Lane
 from locara.errors import EngineFailed, EngineMissing
@@ -152,7 +152,10 @@ class IsolatedVoice:
             async for reply in replies:
                 samples = np.frombuffer(reply.payload, dtype=np.float32)
                 if samples.size:
-                    yield Speech(samples)
+                    words = tuple(
+                        WordMark(int(at), int(start), int(end)) for at, start, end in reply.header.get("words", ())
+                    )
+                    yield Speech(samples, words)
 
     def _warm(self) -> None:
         self._process.wake()

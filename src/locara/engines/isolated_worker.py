@@ -25,6 +25,13 @@ class Trouble(Exception):
         self.hint = hint
 
 
+Mark = tuple[int, int, int]
+"""A word: the sample of the text's speech at which it begins, and its characters in the text, start and end."""
+
+Piece = npt.NDArray[np.float32] | tuple[npt.NDArray[np.float32], list[Mark]]
+"""The next samples, alone or with the words that begin in them."""
+
+
 class Synthesiser(Protocol):
     """What a worker file offers."""
 
@@ -32,7 +39,7 @@ class Synthesiser(Protocol):
         """Loads the model; returns the rate of its samples in hertz."""
         ...
 
-    def speak(self, text: str, stop: threading.Event) -> Iterator[npt.NDArray[np.float32]]:
+    def speak(self, text: str, stop: threading.Event) -> Iterator[Piece]:
         """The samples of ``text``, piece by piece; ends soon after ``stop`` is set, which another thread does."""
         ...
 
@@ -99,7 +106,9 @@ def work(synthesiser: Synthesiser) -> None:
             for piece in synthesiser.speak(call.payload.decode("utf-8"), stop):
                 if stop.is_set():
                     return
-                call.send(np.ascontiguousarray(piece, dtype=np.float32).tobytes())
+                samples, words = piece if isinstance(piece, tuple) else (piece, [])
+                told = {"words": words} if words else {}
+                call.send(np.ascontiguousarray(samples, dtype=np.float32).tobytes(), **told)
         finally:
             speaking.pop(call.number, None)
 

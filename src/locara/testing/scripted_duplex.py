@@ -24,8 +24,9 @@ from locara.engines.backend import (
     Signal,
     UserText,
 )
+from locara.engines.backend_settings import demand
 from locara.engines.contracts import EngineInfo
-from locara.errors import EngineBusy, EngineFailed
+from locara.errors import EngineBusy, EngineFailed, SessionError
 from locara.testing.scripted import Fault, _Faulty, tone
 
 CHARS_PER_SECOND = 15.0
@@ -55,6 +56,8 @@ class _Session:
     words: list[tuple[str, Samples]] = field(default_factory=list)
     """What is left to say: (text, sound) for each frame."""
     ended: bool = False
+    taken: bool = False
+    """Its events were asked for."""
 
 
 class ScriptedDuplex:
@@ -128,6 +131,7 @@ class ScriptedDuplex:
 
     async def start_session(self, settings: BackendSettings) -> str:
         """Another conversation."""
+        demand(self.info.model, self.capabilities, settings)
         await self._faulty.pass_through("start_session")
         limit = self.capabilities.max_sessions
         if limit is not None and sum(not one.ended for one in self._sessions.values()) >= limit:
@@ -160,6 +164,9 @@ class ScriptedDuplex:
     async def event_stream(self, session: str) -> AsyncIterator[BackendEvent]:
         """What came of it."""
         one = self._known(session)
+        if one.taken:
+            raise SessionError("the events of this session are taken already", hint="ask for event_stream once")
+        one.taken = True
         while (event := await one.events.get()) is not None:
             if isinstance(event, Frame) and (late := next(self._late)) > 0.0:
                 await asyncio.sleep(late)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from locara.audio import Resampler, Samples, clean, silence
-from locara.voice.moves import Chunk, ClauseReady, Happened, Sounded, Told
+from locara.audio import Samples
+from locara.voice.moves import Happened
+from locara.voice.spoken import Spoken
 
 
 class BackendReply:
@@ -33,28 +34,20 @@ class BackendReply:
         self.moved = asyncio.Event()
         """Set with everything that comes of it."""
         self.watch: asyncio.Task[None] | None = None
-        self._resampler = Resampler(rate, output_rate)
-        self._characters = 0
-        self._opens = True
+        self._spoken = Spoken(number, rate, output_rate)
 
     def text(self, text: str) -> Iterator[Happened]:
         """The next piece of its text."""
-        self._characters += len(text)
-        yield Told(self.number, text)
+        yield from self._spoken.say(text)
 
     def sound(self, samples: Samples, text: str = "") -> Iterator[Happened]:
         """The next piece of its sound. A model tells its text before, with or after the sound, so all of the reply is one
         clause that grows: where in the text an interruption comes is estimated from how long it all sounds."""
-        if self._opens:
-            yield ClauseReady(self.number)
-        made = self._resampler.push(clean(samples)[0])
-        yield Sounded(self.number, Chunk(made, 0, self._characters, (), self._opens, False, text))
-        self._opens = False
+        yield from self._spoken.sound(samples, text)
 
     def end(self) -> Iterator[Happened]:
         """What the change of rates still holds, and that the clause is whole."""
-        rest = self._resampler.push(silence(0), last=True) if not self._opens else silence(0)
-        yield Sounded(self.number, Chunk(rest, 0, self._characters, (), self._opens, True))
+        yield from self._spoken.finish()
 
     def over(self, *, failed: bool = False) -> None:
         """Nothing more of it counts."""

@@ -59,7 +59,7 @@ def named(kind: Kind, model: str, options: Mapping[str, Any]) -> Engine:
         return _bundled(row, model, own)
     given: dict[str, Any] = {"engine": row.engine, **row.options}
     name = str(given.pop("model", row.id))
-    if "path" not in own and row.files:
+    if not {"path", "url"} & own.keys() and row.files:
         given["path"] = _folder(row)
     if not options.get(ANYWAY) and "url" not in own:
         _demand_room(row, this_machine())

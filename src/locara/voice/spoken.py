@@ -1,6 +1,7 @@
-"""One reply of a model that leads, on its way into the session: its text, its sound at the output's rate, its end.
+"""One reply of a model that hears and speaks, on its way into the session: its text, its sound, its end.
 
-What may live here: from what such a model gives to news for the turn machine, and the rule that one reply follows another.
+What may live here: from what such a model gives to news for the turn machine; for one that leads, the rule that one reply
+follows another.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Spoken:
         return self._sounded(self._resampler.push(clean(samples)[0]), text, word)
 
     def finish(self) -> list[News]:
-        """It is complete."""
-        tail = self._resampler.push(silence(0), last=True)
+        """It is complete: what the change of rates still holds, and that there is no more."""
+        tail = silence(0) if self._opens else self._resampler.push(silence(0), last=True)
         end = Chunk(tail, 0, self._text, (), self._opens, closes=True)
         return [Sounded(self.number, end), Finished(self.number)]
 
