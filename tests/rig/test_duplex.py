@@ -12,7 +12,19 @@ import pytest
 from locara import voice
 from locara.engines.backend import BackendSettings, Lag, UserTyped
 from locara.errors import StageError
-from locara.testing import EnergyDetector, Fault, Line, Mishap, Noise, Result, Room, ScriptedDuplex, Spoken, run
+from locara.testing import (
+    EnergyDetector,
+    Fault,
+    Line,
+    Mishap,
+    Noise,
+    Result,
+    Room,
+    ScriptedDuplex,
+    ScriptedRecogniser,
+    Spoken,
+    run,
+)
 from locara.testing.scripted import speech_like
 from locara.voice import Deadlines, Session, deriving
 from locara.voice.loop import AFTER_INPUT_SECONDS
@@ -315,3 +327,21 @@ def test_a_recording_ends_the_session_also_where_the_model_never_stops() -> None
     reason, took = run(main())
     assert reason == "input-ended"
     assert took == pytest.approx(2.0 + AFTER_INPUT_SECONDS, abs=1.0)
+
+
+def test_a_recogniser_beside_it_gives_the_users_words() -> None:
+    heard = ScriptedRecogniser([Spoken(one.at, one.end, one.text) for one in LINES])
+    result, capabilities = _play(ScriptedDuplex([LONG, "It is Sunday."]), stt=heard)
+    assert capabilities["final-transcript"] == "exact"
+    assert [one.text for one in result.of("final-transcript")] == [one.text for one in LINES]
+    said = [one for one in result.history if isinstance(one, voice.Said)]
+    assert {one.text for one in said if one.role == "user"} == {one.text for one in LINES}
+    assert all(end.latency is not None for end in result.turn_ends("user"))
+
+
+def test_a_cough_without_words_is_no_turn_where_words_are_known() -> None:
+    heard = ScriptedRecogniser([Spoken(20.0, 21.0, "something else")])
+    model = ScriptedDuplex([LONG], delay=60.0)
+    result, _ = _play(model, (Noise(2.0, 0.3),), stt=heard, more=5.0)
+    assert [one.reason for one in result.of("rejected")] == ["no-words"]
+    assert not result.of("final-transcript")
