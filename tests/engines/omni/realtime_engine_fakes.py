@@ -21,14 +21,16 @@ from locara.audio import Samples, pcm16
 TOKEN = "tok"  # noqa: S105  of a server in this process
 
 
-class VllmTurn(Fake):
+class VllmTurn(Fake):  # type: ignore[misc]
     """vLLM-Omni turn by turn: no ids, no cancel, the sound under ``audio``; one generation after a ``commit`` that is not
     final, over what is appended until the one that is."""
 
     input_rate = 16_000
 
     async def opened(self, socket: web.WebSocketResponse) -> None:
-        self.model, self.sounds, self.task = "", [], None
+        self.model = ""
+        self.sounds: list[Samples] = []
+        self.task: asyncio.Task[None] | None = None
         await socket.send_str(json.dumps({"type": "session.created", "id": "sess-1", "created": 1}))
 
     async def hear(self, socket: web.WebSocketResponse, message: JSON) -> None:
@@ -81,7 +83,7 @@ class VllmTurn(Fake):
             self.task.cancel()
 
 
-class VllmDuplex(Fake):
+class VllmDuplex(Fake):  # type: ignore[misc]
     """vLLM-Omni in full duplex with a model that marks its replies (MiniCPM-o): it hears one second, then decides. Loud: it
     listens; quiet after loud: it speaks. Numbers its events, keeps them, and takes a client back that was lost."""
 
@@ -96,6 +98,7 @@ class VllmDuplex(Fake):
         self.closed = asyncio.Event()
         """Set by ``session.close``: else the place would stay taken."""
         self.resumed = 0
+        self.id = ""
         self.socket: web.WebSocketResponse | None = None
         self.speaking: asyncio.Task[None] | None = None
 
@@ -205,7 +208,7 @@ class PersonaPlexOnVllm(VllmDuplex):
             )
 
 
-class Sglang(Fake):
+class Sglang(Fake):  # type: ignore[misc]
     """SGLang-Omni's native sessions, as strict as they are: an event_id with every event, appends numbered without a gap,
     nothing extra."""
 
@@ -274,7 +277,7 @@ class Sglang(Fake):
         await self.tell(socket, type="sglang.unit.done", unit_id="unit_1")
 
 
-class Mlx(Fake):
+class Mlx(Fake):  # type: ignore[misc]
     """mlx-vlm's server: one session, beta names, 16 kHz in and 22.05 kHz out, a frame of sound for every 80 ms; a commit
     or a response.cancel ends the session."""
 
@@ -346,7 +349,7 @@ class Mlx(Fake):
         )  # fmt: skip
 
 
-class Live(Fake):
+class Live(Fake):  # type: ignore[misc]
     """OpenAI's Live API: no turns; its clock goes on only while sound comes."""
 
     path = "/v1/live/sessions"

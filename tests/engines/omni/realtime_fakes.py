@@ -12,6 +12,7 @@ import base64
 import contextlib
 import itertools
 import json
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -70,9 +71,10 @@ class Fake:
     encoding: ClassVar[str] = "pcm16"
     append: ClassVar[str] = "input_audio_buffer.append"
 
-    def __init__(self, plan: Plan | None = None, *, key: str = "") -> None:
+    def __init__(self, plan: Plan | None = None, *, key: str = "", context: ssl.SSLContext | None = None) -> None:
         self.plan = plan or Plan()
         self.key = key
+        self.context = context
         self.problems: list[str] = []
         self.said: list[JSON] = []
         """What clients said, sound left out."""
@@ -93,7 +95,7 @@ class Fake:
         app.router.add_get(self.path, self._serve)
         self._runner = web.AppRunner(app, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self.context)
         await site.start()
         assert site._server is not None
         self.port: int = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
@@ -210,8 +212,8 @@ class OpenAI(Fake):
     decides = False
     """Whether the server decides whose turn it is (`SpeechToSpeech`)."""
 
-    def __init__(self, plan: Plan | None = None, *, key: str = "") -> None:
-        super().__init__(plan, key=key)
+    def __init__(self, plan: Plan | None = None, *, key: str = "", context: ssl.SSLContext | None = None) -> None:
+        super().__init__(plan, key=key, context=context)
         self.buffer: list[Samples] = []
         self.items: dict[str, Any] = {}
         """The conversation: id -> the sound of a user, or the role of what is none."""

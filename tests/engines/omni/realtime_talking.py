@@ -38,6 +38,13 @@ def backend(name: str, **options: Any) -> VoiceBackend:
     return made
 
 
+async def until(happened: Callable[[], bool]) -> None:
+    """Waits for what no event tells."""
+    async with asyncio.timeout(PATIENCE):
+        while not happened():  # noqa: ASYNC110  a fake's counter
+            await asyncio.sleep(0.01)
+
+
 class Talk:
     """``async with Talk(backend) as talk``: a session, and what came of it in ``events``."""
 

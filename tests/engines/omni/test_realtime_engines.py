@@ -86,7 +86,7 @@ def test_a_model_that_leads_says_when_it_speaks(dialect: str, make: Any) -> None
             for number in (1, 2):
                 await said.push(SPEAKS)
                 await said.push(QUIET)
-                await said.until(lambda number=number: said.ended(number) == "finished")  # type: ignore[misc]
+                await said.until(lambda number=number: said.ended(number) == "finished")
                 assert said.text(number) == "Hello there."
                 assert said.sound(number).size == round(0.4 * 24_000)
             assert [one.reply for one in said.of(ReplyBegan)] == [1, 2]
@@ -122,7 +122,7 @@ def test_a_lost_duplex_connection_is_resumed_and_nothing_comes_twice() -> None:
             await said.push(QUIET)
             await said.until(lambda: said.sound(1).size > 0)
             assert server.socket is not None
-            server.socket._req.transport.abort()  # type: ignore[union-attr]
+            server.socket._req.transport.abort()
             await said.until(lambda: said.ended(1) == "finished")
             assert server.resumed == 1
             assert np.allclose(said.sound(1), tone(2.0, 24_000), atol=1e-3), "every piece once, in order"
@@ -189,7 +189,7 @@ def test_mlx_vlm_that_is_taken_is_busy() -> None:
 
 
 def test_the_rates_of_an_mlx_server_are_those_it_tells() -> None:
-    class Other(Mlx):
+    class Other(Mlx):  # type: ignore[misc]
         output_rate = 24_000
 
     async def talk() -> None:

@@ -78,8 +78,9 @@ class Link:
             return ""
         reason = message.extra if isinstance(message.extra, str) else ""
         if message.type is aiohttp.WSMsgType.ERROR:
-            broken = self._socket.exception()
-            raise Gone(int(getattr(broken, "code", 0) or 1006), type(broken).__name__ if broken else "")
+            broken = message.data or self._socket.exception()
+            code = getattr(broken, "code", None) or self._socket.close_code or 1006
+            raise Gone(int(code), type(broken).__name__ if broken else "")
         raise Gone(self._socket.close_code or 1006, reason)
 
     async def close(self) -> None:
