@@ -21,9 +21,9 @@ from locara.gate.switch import Switch, default_switch
 from locara.manifest.values import Capability
 from locara.testing import (
     EnergyDetector,
+    ScriptedBackend,
     ScriptedModel,
     ScriptedRecogniser,
-    ScriptedSpeechModel,
     ScriptedTurnDetector,
     ScriptedVoice,
     ScriptedWakeWord,
@@ -111,10 +111,10 @@ def engines(seen: Seen) -> dict[str, Any]:
         def open(self) -> Any:
             return Noting(super().open(), seen)
 
-    class Omni(ScriptedSpeechModel):
-        async def hear(self, samples: Samples) -> None:
+    class Omni(ScriptedBackend):
+        async def push_audio(self, session: str, samples: Samples) -> None:
             seen.note("omni", samples)
-            await super().hear(samples)
+            await super().push_audio(session, samples)
 
     return {"vad": Detector(), "turn": Turn(), "wake": Wake(), "stt": Recogniser([]), "omni": Omni(["Yes."])}
 

@@ -15,6 +15,7 @@ from locara.errors import StageError
 from locara.testing import EnergyDetector, Fault, Line, Mishap, Noise, Result, Room, ScriptedDuplex, Spoken, run
 from locara.testing.scripted import speech_like
 from locara.voice import Deadlines, Session, deriving
+from locara.voice.loop import AFTER_INPUT_SECONDS
 
 from .scenes import check_story, during, sound_of
 
@@ -292,3 +293,25 @@ def test_instructions_and_voice_reach_its_session() -> None:
     model = ScriptedDuplex()
     _play(model, LINES[:1])
     assert model.settings == [BackendSettings()]
+
+
+def test_a_recording_ends_the_session_also_where_the_model_never_stops() -> None:
+    babble = "and so on " * 100
+
+    async def main() -> tuple[str, float]:
+        room = Room(speech_like([Spoken(0.5, 1.5, "")], 2.0))
+        session = voice.session(
+            omni=ScriptedDuplex([babble], yields=None),
+            vad=EnergyDetector(),
+            input=room.microphone,
+            output=room.speaker,
+            end_with_input=True,
+        )
+        begun = asyncio.get_running_loop().time()
+        async with session:
+            reason = await session.wait_ended()
+        return reason, asyncio.get_running_loop().time() - begun
+
+    reason, took = run(main())
+    assert reason == "input-ended"
+    assert took == pytest.approx(2.0 + AFTER_INPUT_SECONDS, abs=1.0)

@@ -27,8 +27,8 @@ from locara.testing import (
 )
 from locara.testing.scripted import speech_like
 from locara.voice import Session
-from locara.voice.half_cascade import over_budget
 from locara.voice.history import NOT_KEPT, Said, as_messages
+from locara.voice.kept_sound import over_budget
 
 from .scenes import check_story
 

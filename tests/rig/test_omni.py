@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from locara import voice
+from locara.engines.backend import Disregard
 from locara.errors import StageError
 from locara.testing import (
     Conversation,
@@ -19,7 +20,7 @@ from locara.testing import (
     Noise,
     Result,
     Room,
-    ScriptedSpeechModel,
+    ScriptedBackend,
     Spoken,
     play,
     run,
@@ -41,9 +42,9 @@ def _play(
     fault: Fault | None = None,
     more: float = 6.0,
     acts: Callable[[Session], Coroutine[Any, Any, None]] | None = None,
-    model: ScriptedSpeechModel | None = None,
-) -> tuple[Result, ScriptedSpeechModel, dict[str, str]]:
-    model = model or ScriptedSpeechModel(REPLIES, fault=fault)
+    model: ScriptedBackend | None = None,
+) -> tuple[Result, ScriptedBackend, dict[str, str]]:
+    model = model or ScriptedBackend(REPLIES, fault=fault)
     capabilities: dict[str, str] = {}
 
     async def main() -> Result:
@@ -132,7 +133,7 @@ def test_a_given_text_cannot_be_said_and_that_is_told() -> None:
 
 
 @pytest.mark.parametrize("kind", ["raises", "hangs"])
-@pytest.mark.parametrize(("where", "call"), [("hear", 0), ("hear", 10), ("answer", 0)])
+@pytest.mark.parametrize(("where", "call"), [("push_audio", 0), ("push_audio", 10), ("answer", 0), ("signal", 0)])
 def test_a_fault_is_told_and_the_next_turn_works(kind: Any, where: str, call: int) -> None:
     result, _, _ = _play(fault=Fault(kind, where, call))
     assert [(one.stage, one.fatal) for one in result.of("error")] == [("omni", False)]
@@ -143,23 +144,14 @@ def test_a_fault_is_told_and_the_next_turn_works(kind: Any, where: str, call: in
 
 
 @pytest.mark.parametrize("kind", ["raises", "hangs"])
-def test_a_model_that_cannot_load_is_named(kind: Any) -> None:
+@pytest.mark.parametrize("where", ["load", "start_session"])
+def test_a_model_that_cannot_begin_is_named(kind: Any, where: str) -> None:
     with pytest.raises(StageError) as caught:
-        _play(fault=Fault(kind, "load"))
+        _play(fault=Fault(kind, where))
     assert caught.value.stage == "omni"
 
 
 def test_what_was_noise_is_forgotten_by_the_model() -> None:
-    class Remembering(ScriptedSpeechModel):
-        """Counts how often it was told to forget."""
-
-        forgot = 0
-
-        async def forget(self) -> None:
-            """Counts."""
-            self.forgot += 1
-
-    model = Remembering(REPLIES)
-    result, _, _ = _play((LINES[0], Noise(3.6, 0.3)), model=model)
+    result, model, _ = _play((LINES[0], Noise(3.6, 0.3)))
     assert len(result.of("rejected")) == 1
-    assert model.forgot == 1
+    assert model.told.count(Disregard()) == 1

@@ -21,7 +21,6 @@ from locara.testing import (
     Noise,
     ScriptedModel,
     ScriptedRecogniser,
-    ScriptedSpeechModel,
     ScriptedVoice,
     Spoken,
     play,
@@ -199,28 +198,6 @@ def test_speech_is_whole_and_every_word_begins_in_the_piece_that_tells_of_it(
 def test_a_voice_without_word_times_tells_none() -> None:
     assert all(piece.words == () for piece in speak(ScriptedVoice(word_times=False), "one two")[0])
     assert ScriptedVoice(word_times=False).info.word_times is False
-
-
-# --- speech model -----------------------------------------------------------------------------------------------------
-
-
-def test_a_speech_model_counts_what_it_hears_and_answers_in_order() -> None:
-    async def main() -> list[str]:
-        model, texts = ScriptedSpeechModel(["One two.", "Three."], delay=0.5), []
-        await model.hear(silence(100))
-        await model.hear(silence(20))
-        assert model.heard == 120
-        for _ in range(3):
-            began, text, sound = now(), "", 0
-            async for piece in model.answer(USER):
-                assert now() - began >= 0.5
-                text += piece.text
-                sound += piece.speech.samples.size if piece.speech else 0
-            assert sound == pytest.approx(len(text) / 15 * model.rate, abs=5)
-            texts.append(text)
-        return texts
-
-    assert run(main()) == ["One two.", "Three.", "Three."]
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------

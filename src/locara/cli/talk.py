@@ -194,7 +194,7 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
     from locara.cli import consenting
     from locara.cli.recording import EventsFile, Recording, make_folder
     from locara.cli.screen import Screen
-    from locara.errors import LocaraError
+    from locara.errors import ConfigError, LocaraError
     from locara.voice import session as make_session
 
     if where.record is not None:
@@ -219,6 +219,11 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
         manifest=consenting.embedded(),
         offline=_offline(options),
     )
+    if options.pace == "simulated" and session.capabilities["turn-end"] == "estimated":
+        raise ConfigError(
+            f"--pace simulated: {options.omni} hears and speaks by the clock, and a virtual one goes too fast for it",
+            hint="leave --pace out, or use a model that takes turns",
+        )
     events_file = EventsFile(options.events) if options.events else None
     # JSON owns standard output; people read on the same terminal otherwise.
     screen = Screen(sys.stderr if options.json else None)

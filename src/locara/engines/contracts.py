@@ -1,7 +1,8 @@
-"""What an engine must offer: a recogniser, a language model, a voice, detectors of voice and of turn ends, a speech model.
+"""What an engine must offer: a recogniser, a language model, a voice, detectors of voice and of turn ends.
 
-What may live here: protocols and the frozen values they exchange. Engines never see a device, a session or an event.
-Each engine is loaded by name through `locara.engines.registry`, built-in and plugin alike.
+What may live here: protocols and the frozen values they exchange; those of a model that hears and speaks are in `backend`.
+Engines never see a device, a session or an event. Each is loaded by name through `locara.engines.registry`, built-in and
+plugin alike.
 
 The rules all engines keep:
 
@@ -313,34 +314,4 @@ class SpeaksLanguage(Protocol):
     @property
     def language(self) -> str:
         """As a code, for example ``en-us`` or ``de``; empty if it is not known. Voices without this are English."""
-        ...
-
-
-# --- speech to speech -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SpokenText:
-    """A piece of a reply from a model that speaks by itself: some text, some sound, or both."""
-
-    text: str = ""
-    speech: Speech | None = None
-
-
-class SpeechModel(Engine, Protocol):
-    """A model that hears and speaks (half duplex: turns are decided outside it)."""
-
-    @property
-    def rate(self) -> int: ...
-
-    async def hear(self, samples: Samples) -> None:
-        """The next samples (16 kHz) of the turn the user is in."""
-        ...
-
-    async def forget(self) -> None:
-        """Drops what was heard since the last answer: it was no turn."""
-        ...
-
-    def answer(self, history: Sequence[Message]) -> AsyncIterator[SpokenText]:
-        """The reply to what was heard. Closing the iterator cancels it; what was heard can then be answered again."""
         ...

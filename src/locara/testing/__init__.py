@@ -19,12 +19,12 @@ from locara.testing.scripted import (
     Fault,
     ScriptedModel,
     ScriptedRecogniser,
-    ScriptedSpeechModel,
     ScriptedTurnDetector,
     ScriptedVoice,
     ScriptedWakeWord,
     Spoken,
 )
+from locara.testing.scripted_backend import ScriptedBackend
 from locara.testing.scripted_duplex import Mishap, ScriptedDuplex
 
 __all__ = [
@@ -37,10 +37,10 @@ __all__ = [
     "ReadingModel",
     "Result",
     "Room",
+    "ScriptedBackend",
     "ScriptedDuplex",
     "ScriptedModel",
     "ScriptedRecogniser",
-    "ScriptedSpeechModel",
     "ScriptedTurnDetector",
     "ScriptedVoice",
     "ScriptedWakeWord",

@@ -4,8 +4,9 @@
     assert all(outcome.passed for outcome in outcomes), outcomes
 
 What may live here: how an engine is examined. The checks of each kind are in ``conformance_speech`` and
-``conformance_language``. They prove that an engine keeps its contract: that it ends, cancels, survives odd input and
-leaves nothing behind. How well it understands or speaks is another matter, and needs real weights.
+``conformance_language``; a model that hears and speaks is examined by ``conformance_backend``. They prove that an engine
+keeps its contract: that it ends, cancels, survives odd input and leaves nothing behind. How well it understands or speaks
+is another matter, and needs real weights.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from locara.audio import RATE, Samples
 from locara.engines.contracts import Engine, Kind
+from locara.engines.lane import real_work
 from locara.errors import LocaraError
 
 LOAD_SECONDS = 120.0
@@ -98,25 +100,30 @@ async def examine(kind: Kind, make: Callable[[], Engine], specimen: Specimen | N
 
     ``make`` is called several times. Raises what ``load`` raises: an engine that cannot load cannot be examined.
     """
+    if kind == "omni":
+        from locara.testing.conformance_backend import examine_backend
+
+        return await examine_backend(cast(Any, make), specimen)
     specimen = specimen or Specimen(babble())
     before = set(threading.enumerate())
     engine = make()
-    outcomes = [await _one("says what it is", lambda: _says_what_it_is(engine))]
+    outcomes = [await one_check("says what it is", lambda: says_what_it_is(engine))]
     async with asyncio.timeout(LOAD_SECONDS):
         await engine.load()
     try:
         for name, check in checks(kind).items():
-            outcomes.append(await _one(name, lambda check=check: check(engine, specimen)))  # type: ignore[misc]
+            outcomes.append(await one_check(name, lambda check=check: check(engine, specimen)))  # type: ignore[misc]
     finally:
         async with asyncio.timeout(CLOSE_SECONDS):
             await engine.close()
-    outcomes.append(await _one("closes twice", engine.close))
-    outcomes.append(await _one("closes unloaded", lambda: make().close()))
-    outcomes.append(await _one("leaves no thread", lambda: _leaves_no_thread(before)))
+    outcomes.append(await one_check("closes twice", engine.close))
+    outcomes.append(await one_check("closes unloaded", lambda: make().close()))
+    outcomes.append(await one_check("leaves no thread", lambda: leaves_no_thread(before)))
     return outcomes
 
 
-async def _one(name: str, check: Callable[[], Awaitable[None]]) -> Outcome:
+async def one_check(name: str, check: Callable[[], Awaitable[None]]) -> Outcome:
+    """What came of one check; a fault of any kind is a failure of it."""
     began = time.perf_counter()
     try:
         async with asyncio.timeout(CHECK_SECONDS), _Pulse() as pulse:
@@ -161,18 +168,23 @@ class _Pulse:
         self._last = now
 
 
-async def _says_what_it_is(engine: Engine) -> None:
+async def says_what_it_is(engine: Engine) -> None:
+    """Its facts are there."""
     info = engine.info
     for name in ("engine", "model", "licence"):
         expect(bool(getattr(info, name)), f"info.{name} is empty")
 
 
-async def _leaves_no_thread(before: set[threading.Thread]) -> None:
+async def leaves_no_thread(before: set[threading.Thread]) -> None:
+    """None but those that were there ``before``."""
     until = time.monotonic() + CLOSE_SECONDS
-    while left := [one for one in threading.enumerate() if one not in before and not one.name.startswith("asyncio_")]:
-        if time.monotonic() > until:
-            raise Failed("threads are left: " + ", ".join(one.name for one in left))
-        await asyncio.sleep(0.02)
+    with real_work():  # a thread takes real time to end, also on a virtual clock
+        while left := [
+            one for one in threading.enumerate() if one not in before and not one.name.startswith("asyncio_")
+        ]:
+            if time.monotonic() > until:
+                raise Failed("threads are left: " + ", ".join(one.name for one in left))
+            await asyncio.sleep(0.02)
 
 
 async def refuses(work: Awaitable[object]) -> None:

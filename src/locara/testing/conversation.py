@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from locara.audio import Samples
+from locara.engines.backend import VoiceBackend
 from locara.engines.contracts import Detector, LanguageModel, Message, Recogniser, ToolCall, Voice, WakeWord
 from locara.testing import clock
 from locara.testing.room import Room
@@ -100,6 +101,7 @@ def play(
     stt: Recogniser | None = None,
     llm: LanguageModel | None = None,
     tts: Voice | None = None,
+    omni: VoiceBackend | None = None,
     vad: Detector | None = None,
     wake: WakeWord | None = None,
     user: Samples | None = None,
@@ -109,6 +111,7 @@ def play(
 ) -> Result:
     """Plays a conversation in virtual time. Engines left out are scripted with their usual delays.
 
+    ``omni``: one model that hears and speaks instead of the three; ``stt`` then stands beside it, if it is given.
     ``wake``: what listens for the wake word; the conversation is then in wake-word mode.
     ``user``: real sound instead of tones, at ``RATE``. ``acts``: what an app does meanwhile, with the started session.
     ``charge``: what the work of real engines costs, see `VirtualLoop`; with a number the same run gives the same events.
@@ -137,16 +140,17 @@ def play(
         wake.script = wake.script or tuple(script)
     if wake is not None:
         settings["attention"] = {"mode": "wake-word", **settings.get("attention", {}), "engine": wake}
+    stages: dict[str, Any] = {"omni": omni, "stt": stt}
+    if omni is None and "omni" not in settings:
+        model = llm or ScriptedModel(conversation.replies)
+        stages = {"stt": hearing, "llm": model, "tts": tts or ScriptedVoice()}
     session = build(
-        stt=hearing,
-        llm=llm or ScriptedModel(conversation.replies),
-        tts=tts or ScriptedVoice(),
         vad=vad or EnergyDetector(),
         input=room.microphone,
         output=room.speaker,
         end_with_input=conversation.more is None,
         # Tones have no melody that an end-of-turn model could hear: words and silence decide, if nothing else is asked.
-        **{"turn_detection": "silence", **settings},
+        **{**stages, "turn_detection": "silence", **settings},
     )
     return clock.run(
         _play(session, acts, None if conversation.more is None else last + conversation.more), charge=charge

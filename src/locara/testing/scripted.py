@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from locara.audio import RATE, Samples, dbfs, samples_in
-from locara.engines.contracts import EngineInfo, Message, Speech, SpokenText, Tool, ToolCall, Transcript, WordMark
+from locara.engines.contracts import EngineInfo, Message, Speech, Tool, ToolCall, Transcript, WordMark
 
 FOREVER = 1e6
 """Seconds that a hanging engine hangs."""
@@ -374,48 +374,6 @@ class ScriptedVoice:
                 marks.append(WordMark(round(start / self._chars * self.rate), start, start + len(word)))
             start += len(word) + 1
         return tuple(marks)
-
-
-class ScriptedSpeechModel:
-    """One model that hears and speaks: gives ``replies`` in order, ``delay`` seconds after it is asked."""
-
-    def __init__(
-        self, replies: Sequence[str], *, delay: float = 0.2, rate: int = 24_000, fault: Fault | None = None
-    ) -> None:
-        self.info = _info("speech model")
-        self.rate = rate
-        self.heard = 0
-        """Samples it was given."""
-        self._replies = list(replies)
-        self._given = 0
-        self._delay = delay
-        self._faulty = _Faulty(fault)
-
-    async def load(self) -> None:
-        """Ready at once."""
-        await self._faulty.pass_through("load")
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-    async def hear(self, samples: Samples) -> None:
-        """Counts."""
-        await self._faulty.pass_through("hear")
-        self.heard += samples.size
-
-    async def forget(self) -> None:
-        """It has no memory."""
-
-    async def answer(self, history: Sequence[Message]) -> AsyncIterator[SpokenText]:
-        """The next reply, word by word."""
-        await self._faulty.pass_through("answer")
-        reply = self._replies[min(self._given, len(self._replies) - 1)]
-        await asyncio.sleep(self._delay)
-        for number, word in enumerate(reply.split(" ")):
-            text = word if number == 0 else " " + word
-            await asyncio.sleep(0.02)
-            yield SpokenText(text, Speech(tone(len(text) / 15.0, self.rate)))
-        self._given += 1
 
 
 def speech_like(lines: Sequence[Spoken], seconds: float) -> Samples:

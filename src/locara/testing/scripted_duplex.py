@@ -97,8 +97,7 @@ class ScriptedDuplex:
         self.settings: list[BackendSettings] = []
         """Of each session, in the order in which they began."""
         self.signals: list[Signal] = []
-        self.heard = silence(0)
-        """Everything it was given, at ``input_rate``."""
+        self._given: list[Samples] = []
         self._replies = itertools.cycle(replies)
         self._delay = delay
         self._yields = yields
@@ -112,6 +111,11 @@ class ScriptedDuplex:
         self._begun = 0
         self._faulty = _Faulty(fault)
         self._random = np.random.default_rng(7)
+
+    @property
+    def heard(self) -> Samples:
+        """Everything it was given, at ``input_rate``."""
+        return np.concatenate((silence(0), *self._given))
 
     async def load(self) -> None:
         """Ready at once."""
@@ -139,7 +143,7 @@ class ScriptedDuplex:
         one = self._known(session)
         if one.ended:
             return
-        self.heard = np.concatenate((self.heard, samples))
+        self._given.append(samples)
         one.rest = np.concatenate((one.rest, samples))
         size = samples_in(self.capabilities.frame_seconds, self.capabilities.input_rate)
         while one.rest.size >= size and not one.ended:

@@ -18,7 +18,6 @@ from locara.engines.contracts import (
     Kind,
     LanguageModel,
     Recogniser,
-    SpeechModel,
     Tool,
     TurnDetector,
     Voice,
@@ -34,12 +33,14 @@ from locara.voice.conversation import Session
 from locara.voice.declaring import Declared
 from locara.voice.duplex import DuplexBrain
 from locara.voice.endings import PATIENCE
+from locara.voice.falling_back import FallingBack
 from locara.voice.half_cascade import HalfCascadeBrain
 from locara.voice.history import HISTORY_CHARACTERS, LEAST_CHARACTERS
 from locara.voice.lending import Lent, lent
 from locara.voice.loop import Parts
 from locara.voice.misheard import AUTO, as_setting
-from locara.voice.omni import OmniBrain
+from locara.voice.omni import HalfDuplexBrain
+from locara.voice.omni_stage import PIPELINE, OmniStage, of_session
 from locara.voice.pipeline import PipelineBrain
 from locara.voice.state import Rules
 
@@ -92,10 +93,11 @@ def session(
 
     ``stt``, ``llm``, ``tts``, ``vad``, ``omni``: a model's name, ``{"model": name, ...}`` with options (``llm`` takes
     ``system``, ``url``, ``history``, how many characters of the conversation it is given, and ``audio_input``: the model
-    hears the user itself, without an ``stt``), or an engine object. What is left out is the best of what is on this
-    machine and fits it, else what works from the installation alone; for ``llm``, a model server that already runs comes
-    first. ``recommended``: what is left out is the best that fits, and ``ModelMissing`` says what to pull. ``language``: a
-    code such as ``de``, for what is chosen so.
+    hears the user itself, without an ``stt``), or an engine object. ``omni`` takes ``instructions`` and ``voice``, as far as
+    the model does; an ``stt`` beside it hears the same and gives the user's words. What is left out is the best of what is
+    on this machine and fits it, else what works from the installation alone; for ``llm``, a model server that already runs
+    comes first. ``recommended``: what is left out is the best that fits, and ``ModelMissing`` says what to pull.
+    ``language``: a code such as ``de``, for what is chosen so.
     ``turn_detection``: the end-of-turn model, ``"silence"`` for none (words and silence then decide alone).
     ``tools``: plain callables with type hints; one with side effects (the default) runs only for a turn that is decided.
     ``input``, ``output``: ``"default"``, a device's name or a part of it, the path of a WAV file, ``"push"`` (see
@@ -139,6 +141,8 @@ def session(
     omni, vad, turn_detection = declared.omni(omni), declared.stage("vad", vad), declared.stage("turn", turn_detection)
     if omni is None:
         stt, llm, tts = declared.stage("stt", stt), declared.stage("llm", llm), declared.stage("tts", tts)
+    elif stt is not None:
+        stt = declared.stage("stt", stt)
     if omni is None and not declared.strict:
         from locara.voice import choosing
 
@@ -152,16 +156,22 @@ def session(
     if stt is None and omni is None and own_microphone and not hears:
         # The default recogniser remembers how this microphone sounds: its first words are then understood like later ones.
         stt = {"device": source.name}
+    loans = lent(stt, llm, tts, omni, vad, turn_detection)
     brain = _brain(stt, llm, tts, omni, tools, deadlines, why)
+    stands_in = of_session(omni, ()).fallback
+    if stands_in is not None:
+        make = _pipeline(stands_in, declared, language, tools, deadlines, why)
+        brain = FallingBack(brain, make, deadlines, is_lent=lambda one: any(one is other for other in loans))
     why.update(reasons)
     sink, own_speaker = _sink(output)
+    led = brain.lead == "model" and stands_in is None
     return Session(
         Parts(
             brain=brain,
             detector=cast(Detector, _engine("vad", vad, why)),
             source=source,
             sink=sink,
-            turn=None if brain.lead == "model" else _turn_detector(turn_detection, why),
+            turn=None if led else _turn_detector(turn_detection, why),
             rules=Rules(
                 patience=PATIENCE[patience],
                 open_mic=attending.mode != "push-to-talk",
@@ -182,7 +192,7 @@ def session(
             history_characters=_history_characters(llm),
             make=lambda kind, stage, why: _engine(kind, declared.stage(kind, stage), why),
             grant=Access(app),
-            lent=lent(stt, llm, tts, omni, vad, turn_detection),
+            lent=loans,
         )
     )
 
@@ -207,12 +217,8 @@ def _brain(
     why: dict[str, str],
 ) -> Brain:
     if omni is not None:
-        if any(stage is not None for stage in (stt, llm, tts)):
-            raise ConfigError("omni= is one model for everything", hint="leave stt= and llm= out, or leave omni= out")
-        engine = _engine("omni", omni, why)
-        if isinstance(engine, VoiceBackend) and engine.capabilities.turn_owner != "locara":
-            return DuplexBrain(engine, deadlines=deadlines)
-        return OmniBrain(cast(SpeechModel, engine), deadlines=deadlines)
+        told = of_session(omni, tuple(tooling.as_tool(one) for one in tools))
+        return _omni_brain(stt, llm, tts, told, deadlines, why)
     system = str(llm.get("system", SYSTEM)) if isinstance(llm, Mapping) else SYSTEM
     if isinstance(llm, Mapping) and llm.get("audio_input"):
         if stt is not None:
@@ -232,6 +238,44 @@ def _brain(
         tools=tuple(tooling.as_tool(one) for one in tools),
         deadlines=deadlines,
     )
+
+
+def _omni_brain(
+    stt: Stage, llm: Stage, tts: Stage, omni: OmniStage, deadlines: Deadlines, why: dict[str, str]
+) -> Brain:
+    """``stt`` beside it: a recogniser that hears the same, for the user's words."""
+    if llm is not None or tts is not None:
+        raise ConfigError(
+            "omni= is one model that thinks and speaks",
+            hint="leave llm= and tts= out, or leave omni= out; an stt= beside it gives the user's words",
+        )
+    backend = cast(VoiceBackend, _engine("omni", omni.stage, why))
+    side = None if stt is None else cast(Recogniser, _engine("stt", stt, why))
+    can = backend.capabilities
+    if can.duplex == "full" or can.turn_owner != "locara":
+        return DuplexBrain(backend, side=side, settings=omni.settings, deadlines=deadlines)
+    return HalfDuplexBrain(backend, side, settings=omni.settings, deadlines=deadlines)
+
+
+def _pipeline(
+    named: Mapping[str, Any],
+    declared: Declared,
+    language: str | None,
+    tools: Sequence[Callable[..., Any] | Tool],
+    deadlines: Deadlines,
+    why: dict[str, str],
+) -> Callable[[], Brain]:
+    """What stands in for a model that cannot be had; looked for only when it is needed."""
+    stages: dict[str, Any] = {kind: declared.stage(kind, named.get(kind)) for kind in PIPELINE}
+
+    def made() -> Brain:
+        from locara.voice import choosing
+
+        found = {} if declared.strict else choosing.unnamed(stages, language=language)[0]
+        stt, llm, tts = (found.get(kind, stages[kind]) for kind in PIPELINE)
+        return _brain(stt, llm, tts, None, tools, deadlines, why)
+
+    return made
 
 
 def _turn_detector(stage: Stage, why: dict[str, str]) -> TurnDetector | None:

@@ -27,7 +27,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from locara.errors import ConfigError
-from locara.voice import endings, evidence, misheard
+from locara.voice import deriving, endings, evidence, misheard, model_led
 from locara.voice.state import ASSISTANT, USER, Assistant, On, User
 
 BEGIN, NUMBERS, END = "<!-- drawn from the tables -->", "<!-- numbers of evidence.py -->", "<!-- end -->"
@@ -102,7 +102,7 @@ def page_part(machine: Machine) -> str:
     )
 
 
-EVIDENCE: tuple[ModuleType, ...] = (evidence, endings, misheard)
+EVIDENCE: tuple[ModuleType, ...] = (evidence, endings, misheard, model_led, deriving)
 """The files whose numbers are shown."""
 
 

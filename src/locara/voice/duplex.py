@@ -32,6 +32,7 @@ from locara.engines.backend import (
     UserTyped,
     VoiceBackend,
 )
+from locara.engines.backend_settings import demand
 from locara.engines.contracts import Engine, Message, Recogniser, ToolCall
 from locara.voice import deriving
 from locara.voice import tools as tooling
@@ -140,6 +141,7 @@ class DuplexBrain:
 
     async def open(self) -> None:
         """See `locara.voice.brain.Opens`."""
+        demand(self._backend.info.model, self._backend.capabilities, self._settings)
         self._session = await self._backend.start_session(self._settings)
 
     def start(self, post: Post, output_rate: int, history: Callable[[], Sequence[Message]]) -> None:

@@ -1,29 +1,21 @@
 """The half cascade: a language model that hears the user's sound itself, and a voice. There is no recogniser.
 
-What may live here: how the user's sound comes into the messages, and how long it is kept. Replies are made as in
-`pipeline`, with the same speculation, interruption, tools and history of what was heard.
+What may live here: how the user's sound comes into the messages; how long it is kept says `kept_sound`. Replies are made
+as in `pipeline`, with the same speculation, interruption, tools and history of what was heard.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from locara.audio import RATE, Samples
+from locara.audio import Samples
 from locara.engines.contracts import Engine, HearsAudio, LanguageModel, Message, Sound, Tool, Voice
 from locara.errors import EngineFailed
 from locara.voice.brain import Deadlines, Exactness, Post
+from locara.voice.kept_sound import KEPT_SECONDS, KEPT_TURNS, KeptSound
 from locara.voice.moves import Understood
 from locara.voice.pipeline import PipelineBrain
-from locara.voice.streams import Fresh
-
-KEPT_TURNS = 8
-"""Turns of the user that stay in the conversation as sound; of older ones the model only knows that they were."""
-
-KEPT_SECONDS = 40.0
-"""The same in seconds: about 1,000 tokens of a model that makes 25 of a second. The newest turn is always whole."""
 
 
 class HalfCascadeBrain(PipelineBrain):
@@ -43,12 +35,7 @@ class HalfCascadeBrain(PipelineBrain):
         kept_seconds: float = KEPT_SECONDS,
     ) -> None:
         super().__init__(None, llm, tts, system=system, tools=tools, deadlines=deadlines)
-        self._kept_turns = kept_turns
-        self._kept_samples = round(kept_seconds * RATE)
-        self._open: dict[int, tuple[Fresh, list[Samples]]] = {}
-        """The blocks of each turn that is open."""
-        self._sounds: dict[int, Sound] = {}
-        """What a reply was asked with, by turn, the oldest first."""
+        self._kept = KeptSound(turns=kept_turns, seconds=kept_seconds)
 
     @property
     def engines(self) -> dict[str, Engine]:
@@ -76,17 +63,13 @@ class HalfCascadeBrain(PipelineBrain):
 
     def listen(self, turn: int, at: int, samples: Samples) -> None:
         """Begins to keep the sound of this turn, or goes on."""
-        if turn not in self._open:
-            self._open[turn] = (Fresh(), [])
+        if self._kept.begin(turn):
             self._read_ahead()  # the conversation so far; what is being said now cannot be read before it is said
         self.hear(turn, at, samples)
 
     def hear(self, turn: int, at: int, samples: Samples) -> None:
         """The next block of this turn; none is kept twice."""
-        if turn in self._open:
-            fresh, blocks = self._open[turn]
-            if (new := fresh.of(at, samples)).size:
-                blocks.append(new)
+        self._kept.hear(turn, at, samples)
 
     def settle(self, turn: int, revision: int) -> None:
         """There are no words to wait for."""
@@ -99,41 +82,20 @@ class HalfCascadeBrain(PipelineBrain):
 
     def forget(self, turn: int) -> None:
         """The turn is over. What a reply was asked with stays for the next prompts."""
-        self._open.pop(turn, None)
-        if turn not in self._turn_of.values():
-            self._sounds.pop(turn, None)
+        self._kept.end(turn, answered=turn in self._turn_of.values())
 
     def sound_of(self, turn: int) -> Sound | None:
         """See `locara.voice.brain.KeepsSound`."""
-        return self._sounds.get(turn)
+        return self._kept.of(turn)
 
     # --- answering ----------------------------------------------------------------------------------------------------
 
     def _asked(self, turn: int, text: str) -> Message:
         """What was said as sound; what was typed as text."""
-        blocks = self._open[turn][1] if turn in self._open else []
-        if text or not blocks:
-            return Message("user", text)
-        self._sounds.pop(turn, None)
-        sound = self._sounds[turn] = Sound(np.concatenate(blocks))
-        return Message("user", "", sounds=(sound,))
+        sound = None if text else self._kept.ask(turn)
+        return Message("user", text) if sound is None else Message("user", "", sounds=(sound,))
 
     def commit(self, reply: int) -> None:
         """This turn's sound is part of the conversation now; the oldest may have to go."""
         super().commit(reply)
-        for turn in over_budget(self._sounds, self._kept_turns, self._kept_samples):
-            del self._sounds[turn]
-
-
-def over_budget(sounds: Mapping[int, Sound], turns: int, samples: int) -> tuple[int, ...]:
-    """The turns whose sound goes: the oldest, until half of what may be kept is left; never the newest.
-
-    Half, so that in between the conversation only grows at its end: a model need not read it all again after each turn.
-    """
-    left = [(turn, sound.samples.size) for turn, sound in sounds.items()]
-    if len(left) <= turns and sum(size for _, size in left) <= samples:
-        return ()
-    gone: list[int] = []
-    while len(left) > 1 and (len(left) > turns // 2 or sum(size for _, size in left) > samples // 2):
-        gone.append(left.pop(0)[0])
-    return tuple(gone)
+        self._kept.trim()

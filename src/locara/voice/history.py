@@ -64,13 +64,15 @@ def as_messages(
     sound_of: Callable[[int], Sound | None] | None = None,
 ) -> list[Message]:
     """The conversation so far as chat messages, in the order in which it happened; of a long one the last part, see
-    `newest`, of at most about ``characters`` (None: all). ``sound_of``: for a model that hears, the sound of a turn of
-    which no words are known, as long as it is kept."""
+    `newest`, of at most about ``characters`` (None: all). ``sound_of``: for a model that hears, the sound of a turn,
+    as long as it is kept; after that its words, if they are known."""
     messages: list[Message] = []
     for entry in history:
         if isinstance(entry, Used):
             messages.append(Message("assistant", "", tool_calls=(entry.call,)))
             messages.append(Message("tool", as_json(entry.result), tool_call_id=entry.call.id))
+        elif entry.role == "user" and sound_of is not None and (kept := sound_of(entry.turn)) is not None:
+            messages.append(Message("user", "", sounds=(kept,)))  # also where a recogniser beside it gave the words
         elif entry.text:
             messages.append(Message(entry.role, entry.text + (INTERRUPTED if entry.interrupted else "")))
         elif entry.interrupted:
@@ -78,8 +80,7 @@ def as_messages(
         elif entry.not_understood:
             messages.append(Message("user", NOT_UNDERSTOOD))
         elif entry.role == "user" and sound_of is not None:
-            sound = sound_of(entry.turn)
-            messages.append(Message("user", NOT_KEPT) if sound is None else Message("user", "", sounds=(sound,)))
+            messages.append(Message("user", NOT_KEPT))
     return messages if characters is None else newest(messages, characters)
 
 

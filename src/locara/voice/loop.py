@@ -67,6 +67,9 @@ DEAF_TAIL_SECONDS = 0.25
 SCRIPTS = 64
 """Replies of which it is kept where their words lie: a client tells what it heard of the last one, or the one before."""
 
+AFTER_INPUT_SECONDS = 60.0
+"""A model that leads may never come to rest. So long after the end of a recording it has said enough."""
+
 REST_SECONDS = 0.8
 """A recording has ended when nobody has anything to say for so long after its end."""
 
@@ -154,6 +157,7 @@ class Loop:
         self._listening: asyncio.Task[None] | None = None
         self._being_said = (-1, 0)  # turn, number of the saying
         self._quiet_since = 0
+        self._exhausted_for = 0
         self._deaf_until = 0
         self._told_listening = Listening.WHILE_SPEAKING
         self._newest_saying = 0
@@ -189,8 +193,9 @@ class Loop:
                 self._announcing = self._spawn(self._announce(engine), "locara-announce")
 
     def _asks_back(self) -> None:
-        """In the language of the voice that there is now."""
-        said = misheard.said_by(self._brain.engines.get("tts"), self.parts.rules.not_understood)
+        """In the language of the voice that there is now; a model that leads asks back by itself."""
+        led = self._brain.lead == "model"
+        said = "" if led else misheard.said_by(self._brain.engines.get("tts"), self.parts.rules.not_understood)
         rules = dataclasses.replace(self.state.rules, not_understood=said)
         self.state = dataclasses.replace(self.state, rules=rules)
 
@@ -349,6 +354,8 @@ class Loop:
             self._decide(happened)
             if isinstance(happened, moves.Heard):
                 self._after_block()
+            elif isinstance(happened, moves.Led):
+                self._taken_over()
             if self.between is not None and at_rest(self.state):
                 between, self.between = self.between, None
                 between()
@@ -372,6 +379,14 @@ class Loop:
             known = {saying.number for saying in self.state.sayings} | {self._being_said[1]}
             self._release_waiting({one for one in self.waiting if one <= self._newest_saying} - known)
 
+    def _taken_over(self) -> None:
+        """Another brain speaks now, with other engines."""
+        self._asks_back()
+        self._listen_to_announcements()
+        stages = {"vad": self.parts.detector, **self._brain.engines}
+        changed = tuple(self._brain.engines)
+        self.emit(tell.PlanChanged(t=self.now, stages=changed, plan=loading.plan_of(stages, self.parts.why)))
+
     def _release_waiting(self, numbers: set[int]) -> None:
         for number in numbers:
             waiting = self.waiting.pop(number, None)
@@ -384,7 +399,11 @@ class Loop:
         if self.state.reply is not None and self.state.assistant in SOUNDING:
             self._report_progress(self._mouth)
         if self.parts.end_with_input and self.parts.source.exhausted:
-            if not at_rest(self.state):
+            self._exhausted_for += BLOCK
+            endless = self.state.rules.led_by_model and self._exhausted_for >= AFTER_INPUT_SECONDS * RATE
+            if endless:
+                self._decide(moves.Stop("input-ended"))
+            elif not at_rest(self.state):
                 self._quiet_since = self.state.now
             elif self.state.now - self._quiet_since >= REST_SECONDS * RATE:
                 self._decide(moves.Stop("input-ended"))

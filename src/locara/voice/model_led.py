@@ -8,9 +8,11 @@ answer, or from a long silence.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from locara.audio import samples_in
 from locara.voice import events, evidence, overlap, replies
-from locara.voice.moves import Began, Failed, Forget, PassOn, Remember, Respond, Say, Settle, Yielded
+from locara.voice.moves import Began, Failed, Forget, Led, PassOn, Remember, Respond, Say, Settle, Yielded
 from locara.voice.state import On, Reply, State, Turn, User
 from locara.voice.step import Step
 
@@ -34,7 +36,18 @@ def is_spoken_to(s: State) -> bool:
     return s.rules.wake_word is None or s.attention.attentive
 
 
-def began(step: Step, news: Began) -> None:
+def take_in(step: Step, news: Began | Yielded | Led) -> None:
+    """News that only such a model makes."""
+    match news:
+        case Began():
+            _began(step, news)
+        case Yielded():
+            _yielded(step, news)
+        case Led():
+            _taken_over(step, news)
+
+
+def _began(step: Step, news: Began) -> None:
     """The model speaks. Whoever has just stopped speaking is answered."""
     s, turn = step.s, step.s.turn
     if not s.rules.led_by_model or s.reply is not None or news.reply <= s.last_reply:
@@ -55,10 +68,20 @@ def began(step: Step, news: Began) -> None:
         step.user(On.DECIDED)
 
 
-def yielded(step: Step, news: Yielded) -> None:
+def _yielded(step: Step, news: Yielded) -> None:
     """The model, or its server, says that it stopped for the user."""
     if step.s.reply is not None and step.s.reply.id == news.reply:
         overlap.taken(step)
+
+
+def _taken_over(step: Step, led: Led) -> None:
+    """Whoever takes over has heard nothing of what is open."""
+    replies.drop_unheard(step)
+    if step.s.reply is not None:
+        replies.end(step, "failed", On.TAKEN)
+    if step.s.turn is not None:
+        overlap.close_unanswered(step, "failed")
+    step.set(rules=replace(step.s.rules, led_by_model=led.by_model, words=led.words))
 
 
 def typed(step: Step, text: str) -> None:

@@ -178,6 +178,14 @@ class Yielded:
 
 
 @dataclass(frozen=True, slots=True)
+class Led:
+    """Another brain has taken over, in the middle of it: whether its model leads, and whether it gives the user's words."""
+
+    by_model: bool
+    words: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Typed:
     """The user wrote instead of speaking."""
 
@@ -261,7 +269,8 @@ class Stop:
 
 Happened = (
     Heard | Understood | Judged | Told | ClauseReady | Sounded | Wanted | ToolRan | Finished | Failed | Played | Began
-    | Yielded | Typed | Say | Respond | Ruled | Disregard | Interrupt | Muted | Unmuted | Woken | Pressed | Released | Stop
+    | Yielded | Led | Typed | Say | Respond | Ruled | Disregard | Interrupt | Muted | Unmuted | Woken | Pressed | Released
+    | Stop
 )  # fmt: skip
 
 

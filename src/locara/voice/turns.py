@@ -30,6 +30,7 @@ from locara.voice.moves import (
     Interrupt,
     Judge,
     Judged,
+    Led,
     Listen,
     Muted,
     Played,
@@ -96,10 +97,8 @@ def _take_in(step: Step, happened: Happened) -> None:
             replies.grew(step, happened)
         case ToolRan():
             replies.tool_ran(step, happened)
-        case Began():
-            model_led.began(step, happened)
-        case Yielded():
-            model_led.yielded(step, happened)
+        case Began() | Yielded() | Led():
+            model_led.take_in(step, happened)
         case Failed():
             _failed(step, happened)
         case _:
@@ -233,7 +232,8 @@ def _heard_pausing(step: Step) -> None:
         step.do(Feed(turn.id))
         if s.now - turn.speech_end >= _HINT:
             _settle(step)
-            step.do(Judge(turn.id, turn.revision, turn.began))
+            if not s.rules.led_by_model:
+                step.do(Judge(turn.id, turn.revision, turn.began))
 
 
 def _heard_yielded(step: Step) -> None:
@@ -347,7 +347,9 @@ def _silence_needed(rules: Rules, turn: Turn) -> float:
 
 def _prepare(step: Step, turn: Turn, *, soon: bool) -> None:
     reply = step.s.reply
-    if reply is not None and not reply.committed and not evidence.same_words(reply.answers, turn.text):
+    # Without a recogniser the reply answers the sound; what the model says it understood of that changes nothing.
+    other = step.s.rules.words and reply is not None and not evidence.same_words(reply.answers, turn.text)
+    if reply is not None and not reply.committed and other:
         replies.drop_unheard(step)
     if step.s.assistant is Assistant.IDLE and (soon or step.s.user is User.YIELDED):
         replies.begin(step, turn.id, turn.text)

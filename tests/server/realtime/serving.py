@@ -22,7 +22,7 @@ from locara.server import serving
 from locara.server.pool import Pool
 from locara.server.seats import Seats
 from locara.server.settings import Limits, Settings
-from locara.testing import ScriptedModel, ScriptedSpeechModel, ScriptedVoice
+from locara.testing import ScriptedBackend, ScriptedModel, ScriptedVoice
 
 TOKEN = "realtime-test-token_0123456789"  # noqa: S105  of a server that lives for a test
 RATE = 24_000
@@ -111,7 +111,7 @@ def scripted(
 
 def omni(replies: Sequence[str] = ("Hello there.",)) -> Engines:
     """One model that hears and speaks."""
-    return Engines(lambda _kind: ScriptedSpeechModel(replies))
+    return Engines(lambda _kind: ScriptedBackend(replies))
 
 
 _LINES = ((0.3, 1.9), (5.0, 7.5))
