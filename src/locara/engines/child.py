@@ -12,24 +12,20 @@ Calls are numbered. What a cancelled or abandoned call still sends is dropped by
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
-import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from locara.engines.frames import FrameError, Reply, decode, encode, read_all, write_all
+from locara.engines import piped
+from locara.engines.frames import FrameError, Reply, encode
+from locara.engines.piped import PipedProcess
 from locara.errors import EngineFailed, EngineTimeout
 
 _START_SECONDS = 30.0
-_REAP_SECONDS = 2.0
-_STDERR_BYTES = 4096
 _OUTBOX = 256  # frames that wait to be written
 _LATE = Reply()
 _INBOX = 64  # replies that wait to be taken; then the pipe fills, and the child waits
@@ -50,39 +46,18 @@ class _Call:
     replies: queue.Queue[Reply | None] = field(default_factory=lambda: queue.Queue(_INBOX))
 
 
-class _Life:
-    """One run of the child process, from start to death, with its pipes and the three threads that serve them."""
+class _Life(PipedProcess):
+    """One run of the child process, and the one call that its replies are for."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
-        windows = sys.platform == "win32"
-        flags = (
-            getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
-        ) * windows
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env=dict(environment),
-            creationflags=flags,
-            start_new_session=not windows,  # a terminal's Ctrl-C is for us; we end the child ourselves
-        )
-        self.outbox: queue.Queue[bytes | None] = queue.Queue(_OUTBOX)
-        self.gone = threading.Event()
         self.call: _Call | None = None
         self.lock = threading.Lock()
-        self.broken = ""
-        self._stderr = bytearray()
-        # Also writing has a thread: a pipe whose reader is busy in native code may be full, and nobody may wait for that.
-        self._threads = [
-            threading.Thread(target=work, name=f"locara-child-{self.process.pid}-{work.__name__}", daemon=True)
-            for work in (self._write, self._read, self._listen)
-        ]
-        for thread in self._threads:
-            thread.start()
+        super().__init__(
+            command, environment, name="locara-child", outbox=_OUTBOX, take=self._deliver, ended=self._no_more
+        )
+        super().begin()
 
-    def begin(self, call: _Call) -> bool:
+    def expect(self, call: _Call) -> bool:
         """Makes ``call`` the one that replies are for. False when the process has gone."""
         with self.lock:
             self.call = call
@@ -94,71 +69,21 @@ class _Life:
             if self.call is call:
                 self.call = None
 
-    def stderr(self) -> str:
-        """The last lines the child wrote, for the error message."""
-        text = self._stderr.decode("utf-8", "replace").strip()
-        return "\n".join(text.splitlines()[-12:])
-
-    def shut(self) -> None:
-        """Ends the process now and takes back everything that belongs to it. May be called twice, from any thread."""
-        if self.process.poll() is None:
-            self.process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(_REAP_SECONDS)
-        self.gone.set()
-        with contextlib.suppress(queue.Full):
-            self.outbox.put_nowait(None)
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(_REAP_SECONDS)
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-
-    def _write(self) -> None:
-        pipe = _pipe(self.process.stdin)
-        while not self.gone.is_set():
-            try:
-                frame = self.outbox.get(timeout=0.5)  # looks at ``gone`` even if the last None found no room
-            except queue.Empty:
-                continue
-            if frame is None:
-                return
-            try:
-                write_all(pipe.fileno(), frame)
-            except (OSError, ValueError):  # it died; the reader sees that too and says so
-                return
-
-    def _read(self) -> None:
-        pipe = _pipe(self.process.stdout)
-        try:
-            while (reply := decode(lambda n: read_all(pipe.fileno(), n))) is not None:
-                self._deliver(reply, reply.header.get("id"))
-        except (FrameError, OSError, ValueError) as error:
-            if not self.gone.is_set():
-                self.broken = str(error)
+    def _no_more(self) -> None:
         with self.lock:
-            self.gone.set()
             call = self.call
         if call is not None:
             with contextlib.suppress(queue.Full):  # then the caller finds ``gone`` after what it has still to take
                 call.replies.put_nowait(None)
 
-    def _deliver(self, reply: Reply, number: object) -> None:
+    def _deliver(self, reply: Reply) -> None:
+        number = reply.header.get("id")
         while not self.gone.is_set() and (call := self.call) is not None and call.number == number:
             try:
                 call.replies.put(reply, timeout=0.1)
             except queue.Full:
                 continue
             return
-
-    def _listen(self) -> None:
-        pipe = _pipe(self.process.stderr)
-        with contextlib.suppress(OSError, ValueError):
-            while data := os.read(pipe.fileno(), 4096):
-                self._stderr += data
-                del self._stderr[:-_STDERR_BYTES]
 
 
 class Child:
@@ -210,17 +135,16 @@ class Child:
             raise self._failed(
                 "there is no Python interpreter to start it with", hint="run Locara from a normal Python"
             )
-        # -P: a file that lies in the working folder must not be taken for a library.
-        command = [self._python or sys.executable, "-P", "-m", self.module, *self._arguments]
+        command = piped.command(self._python or sys.executable, self.module, *self._arguments)
         call = _Call(0)
         try:
-            life = _Life(command, {**_environment(), **self._own_environment})
+            life = _Life(command, {**piped.environment(), **self._own_environment})
         except OSError as error:
             raise self._failed(f"its process could not be started: {error}") from error
         self._life = life
         self.lives += 1
         try:
-            life.begin(call)
+            life.expect(call)
             # The hello may have come before ``begin``: asking for it makes the order certain.
             self._send(life, {"op": "hello", "id": 0})
             self._next(life, call, time.monotonic() + deadline, deadline)
@@ -281,7 +205,7 @@ class Child:
         call = _Call(ticket if ticket is not None else self.ticket())
         ended = False
         try:
-            if not life.begin(call):
+            if not life.expect(call):
                 ended = True
                 raise self._died(life)
             self._send(life, {**fields, "op": op, "id": call.number}, payload)
@@ -351,13 +275,9 @@ class Child:
 
     def _died(self, life: _Life) -> EngineFailed:
         life.shut()
-        code = life.process.returncode
-        if code is not None and code < 0:
-            with contextlib.suppress(ValueError):
-                code = f"{code} ({signal.Signals(-code).name})"
         said = life.stderr() or life.broken
         return self._failed(
-            f"its process has died, exit status {code}" + (f"; it said: {said}" if said else ""),
+            f"its process has died, exit status {life.status()}" + (f"; it said: {said}" if said else ""),
             hint="it is started again when it is needed; if it dies each time, choose another engine (docs/engines.md)",
         )
 
@@ -367,16 +287,3 @@ class Child:
         return EngineFailed(
             f"{self.stage}: {self.model or self.module}: {why}", stage=self.stage, model=self.model, hint=hint
         )
-
-
-def _environment() -> dict[str, str]:
-    """Ours, and where this package lies: the child must find the same Locara, however ours was found."""
-    root = str(Path(__file__).resolve().parents[2])
-    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONIOENCODING": "utf-8"}
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    if pipe is None:
-        raise OSError("the child has no such pipe")
-    return pipe

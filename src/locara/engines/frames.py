@@ -121,6 +121,26 @@ Handler = Callable[[Call], Mapping[str, Any] | None]
 """Does one ``op``; what it returns are the fields of the last reply."""
 
 
+def own_pipes() -> tuple[int, int]:
+    """In the child, first of all: what our parent is read from and written to. Standard input and output are taken away:
+    whatever a library prints or reads must not get between the frames."""
+    from locara.offline import keep_in_worker
+
+    keep_in_worker()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source, sink = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    if sys.platform == "win32":
+        import msvcrt
+
+        for fd in (source, sink):
+            msvcrt.setmode(fd, os.O_BINARY)
+    return source, sink
+
+
 def serve(handlers: Mapping[str, Handler], on_cancel: Callable[[int], None] | None = None) -> None:
     """The child's main loop: calls handlers by ``op``, one after the other, until stdin ends (our parent has died).
 
@@ -128,26 +148,11 @@ def serve(handlers: Mapping[str, Handler], on_cancel: Callable[[int], None] | No
     ``on_cancel`` is told the number of each call that is cancelled, on the reader's thread: for handlers that wait for
     something and cannot look at ``Call.cancelled`` meanwhile.
     """
-    from locara.offline import keep_in_worker
-
-    keep_in_worker()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    server = _Server(os.dup(0), os.dup(1), on_cancel)
-    # Whatever a library prints or reads must not get between the frames.
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    server.run(handlers)
+    _Server(*own_pipes(), on_cancel).run(handlers)
 
 
 class _Server:
     def __init__(self, source: int, sink: int, on_cancel: Callable[[int], None] | None = None) -> None:
-        if sys.platform == "win32":
-            import msvcrt
-
-            for fd in (source, sink):
-                msvcrt.setmode(fd, os.O_BINARY)
         self.cancelled: set[int] = set()
         self._on_cancel = on_cancel
         self._source = source

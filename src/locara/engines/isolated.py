@@ -26,7 +26,7 @@ from locara.errors import EngineFailed, EngineMissing
 LOAD_SECONDS = 300.0  # torch alone takes 10 s to import from a cold disk
 _PIECE_SECONDS = 60.0
 
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+OFFLINE = {"HF_HUBOFFLINE": "1", "TRANSFORMERSOFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 """These libraries download and report by themselves; what they need is in the folder they are given."""
 
 
@@ -66,7 +66,7 @@ class IsolatedProcess:
             program = environments.python(
                 where.name, where.module, where.package, stage=self.stage, model=model, given=self._python
             )
-            self._child = Child(where.worker, stage=self.stage, model=model, environment=_OFFLINE, python=program)
+            self._child = Child(where.worker, stage=self.stage, model=model, environment=OFFLINE, python=program)
         return self._child
 
     def kill(self) -> None:
