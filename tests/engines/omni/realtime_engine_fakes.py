@@ -10,6 +10,7 @@ import base64
 import contextlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,66 +22,70 @@ from locara.audio import Samples, pcm16
 TOKEN = "tok"  # noqa: S105  of a server in this process
 
 
+@dataclass
+class Generation:
+    """One connection to `VllmTurn`."""
+
+    model: str = ""
+    sounds: list[Samples] = field(default_factory=list)
+    whole: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
 class VllmTurn(Fake):  # type: ignore[misc]
     """vLLM-Omni turn by turn: no ids, no cancel, the sound under ``audio``; one generation after a ``commit`` that is not
     final, over what is appended until the one that is."""
 
     input_rate = 16_000
 
+    def __init__(self, plan: Plan | None = None) -> None:
+        super().__init__(plan)
+        self.of: dict[web.WebSocketResponse, Generation] = {}
+
     async def opened(self, socket: web.WebSocketResponse) -> None:
-        self.model = ""
-        self.sounds: list[Samples] = []
-        self.task: asyncio.Task[None] | None = None
+        self.of[socket] = Generation()
         await socket.send_str(json.dumps({"type": "session.created", "id": "sess-1", "created": 1}))
 
     async def hear(self, socket: web.WebSocketResponse, message: JSON) -> None:
+        mine = self.of[socket]
         match message["type"]:
             case "session.update":
-                self.model = message["model"]
+                mine.model = message["model"]
             case "input_audio_buffer.append":
-                self.sounds.append(self.sound_in(message))
-            case "input_audio_buffer.commit" if not self.model:
+                mine.sounds.append(self.sound_in(message))
+            case "input_audio_buffer.commit" if not mine.model:
                 self.problem("commit before the model is known")
             case "input_audio_buffer.commit" if not message["final"]:
-                if self.task is not None and not self.task.done():
+                if mine.task is not None and not mine.task.done():
                     self.problem("a commit while it generates")
-                self.whole = asyncio.Event()
-                self.task = asyncio.create_task(self.generate(socket, self.whole))
+                mine.whole = asyncio.Event()
+                mine.task = asyncio.create_task(self.generate(socket, mine))
             case "input_audio_buffer.commit":
-                self.whole.set()
+                mine.whole.set()
             case other:
-                await socket.send_str(
-                    json.dumps({"type": "error", "error": f"Unknown event type: {other}", "code": "unknown_event"})
-                )
+                told = {"type": "error", "error": f"Unknown event type: {other}", "code": "unknown_event"}
+                await socket.send_str(json.dumps(told))
                 self.problem(f"unknown {other}")
 
-    async def generate(self, socket: web.WebSocketResponse, whole: asyncio.Event) -> None:
+    async def generate(self, socket: web.WebSocketResponse, mine: Generation) -> None:
         with contextlib.suppress(ConnectionError, RuntimeError):
-            await whole.wait()
-            self.turns.append(np.concatenate(self.sounds))
-            self.sounds = []
+            await mine.whole.wait()
+            self.turns.append(np.concatenate(mine.sounds))
+            mine.sounds.clear()
             for text in self.plan.text:
                 await socket.send_str(json.dumps({"type": "transcription.delta", "delta": text}))
             for piece in self.pieces():
-                await socket.send_str(
-                    json.dumps(
-                        {
-                            "type": "response.output_audio.delta",
-                            "audio": piece,
-                            "format": "pcm16",
-                            "sample_rate_hz": 24_000,
-                        }
-                    )
-                )
+                sound = {"type": "response.output_audio.delta", "audio": piece, "format": "pcm16"}
+                await socket.send_str(json.dumps({**sound, "sample_rate_hz": 24_000}))
                 await asyncio.sleep(self.plan.pause)
-            await socket.send_str(
-                json.dumps({"type": "transcription.done", "text": "".join(self.plan.text), "usage": {}})
-            )
+            done = {"type": "transcription.done", "text": "".join(self.plan.text), "usage": {}}
+            await socket.send_str(json.dumps(done))
             await socket.send_str(json.dumps({"type": "response.output_audio.done", "has_audio": True}))
 
     async def left(self, socket: web.WebSocketResponse) -> None:
-        if self.task is not None:
-            self.task.cancel()
+        mine = self.of.get(socket)
+        if mine is not None and mine.task is not None:
+            mine.task.cancel()
 
 
 class VllmDuplex(Fake):  # type: ignore[misc]
@@ -120,6 +125,14 @@ class VllmDuplex(Fake):  # type: ignore[misc]
                 for name in ("model", "input_audio_format", "output_audio_format", "sample_rate_hz"):
                     if name not in session:
                         self.problem(f"a session without {name}")
+                if session.get("voice", self.plan.voices[0]) not in self.plan.voices:
+                    error = {
+                        "type": "invalid_request_error",
+                        "code": "invalid_duplex_runtime_config",
+                        "message": "voice",
+                    }
+                    await self.tell(socket, type="error", error=error)
+                    return
                 self.configured, self.socket = True, socket
                 told = {"id": "dup_1", "audio": {"input": {"format": {"type": "audio/pcm", "rate": self.input_rate}}}}
                 await self.keep(type="session.created", session=told, resume_token=TOKEN, attachment_generation=1)
@@ -359,6 +372,10 @@ class Live(Fake):  # type: ignore[misc]
         match message["type"]:
             case "session.start":
                 self.heard = 0
+                if message["session"]["audio"].get("output", {}).get("voice", "marin") not in self.plan.voices:
+                    error = {"type": "invalid_request_error", "code": "invalid_value", "message": "session.audio.voice"}
+                    await self.tell(socket, type="error", error=error)
+                    return
                 if set(message["session"]) - {"model", "audio", "instructions"} or not message["session"].get("model"):
                     self.problem("a session with unknown fields, or without a model")
                 if message["session"]["audio"]["format"] != {"type": "audio/pcm", "rate": 24_000}:

@@ -14,7 +14,7 @@ import itertools
 import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -59,7 +59,8 @@ class Plan:
     """Sees each message first; True: it has dealt with it."""
     first: Callable[[Fake, web.WebSocketResponse], Awaitable[bool]] | None = None
     """Sees each new connection first; True: it has dealt with it."""
-    settings: JSON = field(default_factory=dict)
+    voices: tuple[str, ...] = ("marin", "cedar", "NATM1.pt", "v")
+    """It refuses others."""
 
 
 class Fake:
@@ -214,10 +215,10 @@ class OpenAI(Fake):
 
     def __init__(self, plan: Plan | None = None, *, key: str = "", context: ssl.SSLContext | None = None) -> None:
         super().__init__(plan, key=key, context=context)
-        self.buffer: list[Samples] = []
+        self.buffers: dict[web.WebSocketResponse, list[Samples]] = {}
         self.items: dict[str, Any] = {}
         """The conversation: id -> the sound of a user, or the role of what is none."""
-        self.response: Response | None = None
+        self.responses: dict[web.WebSocketResponse, Response] = {}
         self.made: dict[str, int] = {}
         """Assistant's items -> samples."""
         self.truncated: dict[str, int] = {}
@@ -231,7 +232,6 @@ class OpenAI(Fake):
                 "input": {"format": {"type": "audio/pcm", "rate": 24_000}, "turn_detection": {"type": "server_vad"}},
                 "output": {"format": {"type": "audio/pcm", "rate": 24_000}, "voice": "marin"},
             },
-            **self.plan.settings,
         }
 
     async def tell(self, socket: web.WebSocketResponse, **message: Any) -> None:
@@ -240,7 +240,7 @@ class OpenAI(Fake):
         await super().tell(socket, **message)
 
     async def opened(self, socket: web.WebSocketResponse) -> None:
-        self.buffer, self.response = [], None
+        self.buffers[socket] = []
         await self.tell(socket, type="session.created", session=self.session)
 
     async def refuse(self, socket: web.WebSocketResponse, message: JSON, code: str, why: str) -> None:
@@ -266,22 +266,26 @@ class OpenAI(Fake):
             self.problem("a session without its type")
         if not self.decides and session["audio"]["input"].get("turn_detection", 0) is not None:
             self.problem("turn_detection is not null")
+        voice = session["audio"].get("output", {}).get("voice", self.plan.voices[0])
+        if voice not in self.plan.voices:
+            await self.refuse(socket, message, "invalid_value", f"Invalid value: '{voice}'")
+            return
         self.session = merged(self.session, session)
         await self.tell(socket, type="session.updated", session=self.session)
 
     async def on_input_audio_buffer_append(self, socket: web.WebSocketResponse, message: JSON) -> None:
-        self.buffer.append(self.sound_in(message))
+        self.buffers[socket].append(self.sound_in(message))
 
     async def on_input_audio_buffer_clear(self, socket: web.WebSocketResponse, message: JSON) -> None:
-        self.buffer.clear()
+        self.buffers[socket].clear()
         await self.tell(socket, type="input_audio_buffer.cleared")
 
     async def on_input_audio_buffer_commit(self, socket: web.WebSocketResponse, message: JSON) -> None:
-        sound = np.concatenate(self.buffer) if self.buffer else np.zeros(0, np.float32)
+        sound = np.concatenate(self.buffers[socket]) if self.buffers[socket] else np.zeros(0, np.float32)
         if sound.size < 0.1 * self.input_rate:
             await self.refuse(socket, message, "input_audio_buffer_commit_empty", "buffer too small")
             return
-        self.buffer.clear()
+        self.buffers[socket].clear()
         item = f"item_{next(self.ids)}"
         self.items[item] = sound
         await self.tell(socket, type="input_audio_buffer.committed", item_id=item, previous_item_id=None)
@@ -292,10 +296,8 @@ class OpenAI(Fake):
         await self.tell(socket, type="conversation.item.added", item=item, previous_item_id=None)
 
     async def on_conversation_item_delete(self, socket: web.WebSocketResponse, message: JSON) -> None:
-        id_ = message["item_id"]
-        if id_ not in self.items or (
-            self.response is not None and id_ == self.response.item and not self.response.over
-        ):
+        id_, made = message["item_id"], self.responses.get(socket)
+        if id_ not in self.items or (made is not None and id_ == made.item and not made.over):
             await self.refuse(socket, message, "item_not_found", "no such item")
             self.problem(f"delete of {id_}")
             return
@@ -320,7 +322,7 @@ class OpenAI(Fake):
         )
 
     async def on_response_cancel(self, socket: web.WebSocketResponse, message: JSON) -> None:
-        response = self.response
+        response = self.responses.get(socket)
         if response is None or response.over:
             await self.refuse(socket, message, "response_cancel_not_active", "no active response")
             return
@@ -340,7 +342,8 @@ class OpenAI(Fake):
             await self.piece(socket, response, self.pieces()[0])
 
     async def on_response_create(self, socket: web.WebSocketResponse, message: JSON) -> None:
-        if self.response is not None and not self.response.over:
+        response = self.responses.get(socket)
+        if response is not None and not response.over:
             self.problem("response.create while another is active")
             await self.refuse(socket, message, "conversation_already_has_active_response", "one at a time")
             return
@@ -351,9 +354,9 @@ class OpenAI(Fake):
         sounds = [one for one in self.items.values() if isinstance(one, np.ndarray)]
         self.turns.append(sounds[-1] if sounds else np.zeros(0, np.float32))
         number = next(self.ids)
-        self.response = Response(f"resp_{number}", f"item_{number}")
-        await self.tell(socket, type="response.created", response=described(self.response.id, "in_progress"))
-        self.response.task = asyncio.create_task(self.make(socket, self.response))
+        response = self.responses[socket] = Response(f"resp_{number}", f"item_{number}")
+        await self.tell(socket, type="response.created", response=described(response.id, "in_progress"))
+        response.task = asyncio.create_task(self.make(socket, response))
 
     async def make(self, socket: web.WebSocketResponse, response: Response) -> None:
         if self.plan.tool is not None:
@@ -404,8 +407,9 @@ class OpenAI(Fake):
         await self.tell(socket, type="response.done", response=described(response.id, "completed"))
 
     async def left(self, socket: web.WebSocketResponse) -> None:
-        if self.response is not None and self.response.task is not None:
-            self.response.task.cancel()
+        response = self.responses.get(socket)
+        if response is not None and response.task is not None:
+            response.task.cancel()
 
 
 _CHECKED = frozenset(
@@ -459,8 +463,9 @@ class SpeechToSpeech(OpenAI):
         loud = bool(sound.size) and float(np.max(np.abs(sound))) > 0.05
         if loud and not self.voice:
             self.voice, self.heard = True, []
-            if self.response is not None and not self.response.over:
-                await self.stop(socket, self.response, "turn_detected")
+            response = self.responses.get(socket)
+            if response is not None and not response.over:
+                await self.stop(socket, response, "turn_detected")
             await self.tell(socket, type="input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
         self.quiet = 0 if loud else self.quiet + sound.size
         if self.voice:

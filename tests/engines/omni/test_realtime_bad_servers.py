@@ -280,9 +280,9 @@ def test_after_a_cancelled_reply_that_never_ends_the_next_one_is_asked_for(monke
     monkeypatch.setattr(realtime_say, "CANCEL_SECONDS", 0.1)
 
     async def deaf(server: Any, socket: web.WebSocketResponse) -> None:
-        if server.response is not None:
-            server.response.task.cancel()
-            server.response.over = True  # and does not say so
+        response = server.responses[socket]
+        response.task.cancel()
+        response.over = True  # and does not say so
 
     async def talk() -> None:
         plan = Plan(reply_seconds=20.0, pause=0.01, mischief=on("response.cancel", deaf))

@@ -108,7 +108,7 @@ class RealtimeBackend:
         if self._settings.dialect.encoding == "opus":
             from locara.engines.omni.realtime_opus import demand
 
-            demand()
+            demand(self._settings.dialect.name)
         try:
             with real_work():
                 async with asyncio.timeout(self._settings.start_deadline):
@@ -161,8 +161,7 @@ class RealtimeBackend:
     async def close(self) -> None:
         """Ends every session."""
         self._closed = True
-        sessions, self._sessions = list(self._sessions.values()), {}
-        await asyncio.gather(*(one.stop() for one in sessions))
+        await asyncio.gather(*(one.stop() for one in self._sessions.values()))
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 

@@ -10,14 +10,15 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from locara.engines.omni.realtime_settings import Settings
-from locara.errors import ConfigError, EngineBusy, EngineFailed, StageError
-from locara.offline import loopback, promised
+from locara.errors import ConfigError, EngineBusy, EngineFailed, LocaraError
+from locara.offline import promised
 
 if TYPE_CHECKING:
     import aiohttp
@@ -36,6 +37,8 @@ BUSY = (
 )  # fmt: skip
 """Errors that say: no place is left."""
 _KEYS = ("invalid_api_key", "authentication_error", "unauthorized", "permission_denied")
+_SETTINGS = re.compile(r"invalid_(value|request|duplex)|unknown_parameter|unsupported|bad_event|.*_unsupported$")
+"""Errors that say: not with these settings."""
 _TRY_AGAIN = 1013
 _POLICY = 1008
 _TOO_BIG = 1009
@@ -96,14 +99,15 @@ async def connect(settings: Settings) -> Link:
     """An open connection. Raises ``ConfigError``, ``EngineFailed`` and ``EngineBusy``."""
     import aiohttp
 
+    from locara.engines import loopback_ws
+
     headers = _headers(settings)
     _demand_here(settings)
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse_redirect)
-    timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS)
-    session = aiohttp.ClientSession(
-        connector=_connector(settings), timeout=timeout, trust_env=False, trace_configs=[trace]
-    )
+    trace.freeze()
+    session = loopback_ws.client()
+    session.trace_configs.append(trace)
     protocol = settings.dialect.subprotocol
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -147,33 +151,6 @@ def _demand_here(settings: Settings) -> None:
         )
 
 
-def _connector(settings: Settings) -> aiohttp.BaseConnector | None:
-    """None: aiohttp's own. Where the kernel lets nobody here open an internet socket, connections come from the relay."""
-    if loopback.relay() is None:
-        return None
-    import aiohttp
-
-    class Relayed(aiohttp.BaseConnector):
-        async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
-            host = (req.url.raw_host or "").strip("[]")
-            one = await asyncio.to_thread(loopback.connect, host, req.url.port, CONNECT_SECONDS)
-            try:
-                one.setblocking(False)
-                secure = req.url.scheme in ("wss", "https")
-                _, protocol = await asyncio.get_running_loop().create_connection(
-                    self._factory,
-                    sock=one,
-                    ssl=ssl.create_default_context() if secure else None,
-                    server_hostname=host if secure else None,
-                )
-            except BaseException:
-                one.close()
-                raise
-            return protocol
-
-    return Relayed()
-
-
 class _Redirected(Exception):
     """Elsewhere is not where the person wanted the sound to go."""
 
@@ -182,7 +159,7 @@ async def _refuse_redirect(*_: Any) -> None:
     raise _Redirected
 
 
-def _untied(settings: Settings, error: Exception) -> StageError:
+def _untied(settings: Settings, error: Exception) -> LocaraError:
     """The error for a connection that could not be made. Says nothing that could hold a secret."""
     import aiohttp
 
@@ -198,16 +175,25 @@ def _untied(settings: Settings, error: Exception) -> StageError:
             settings, f"the certificate of {where} cannot be trusted ({type(error).__name__})",
             "give the server a certificate for this name, of an authority that this machine knows",
         )  # fmt: skip
-    if isinstance(error, PermissionError) or isinstance(getattr(error, "os_error", None), PermissionError):
-        return _failed(settings, f"offline was promised, and {where} was not allowed", "use a server on this machine")
-    cause = getattr(error, "os_error", None) or error
-    why = getattr(cause, "strerror", None) or type(cause).__name__
-    return _failed(settings, f"cannot connect to {where}: {why}", "is the server running, and is the address right?")
+    from locara.engines import loopback_ws
+
+    cause: BaseException = getattr(error, "os_error", None) or error
+    why = getattr(cause, "strerror", None) or (
+        str(cause) if isinstance(cause, ConnectionError) else type(cause).__name__
+    )
+    hint = loopback_ws.mended(cause, "is the server running, and is the address right?")
+    return _failed(settings, f"cannot connect to {where}: {why}", hint)
 
 
-def refused(settings: Settings, code: str, why: str) -> StageError:
-    """The error for a session that the server does not begin. ``code``: the server's, or ``http-404``, or ``close-1013``."""
+def refused(settings: Settings, code: str, why: str, *, asked: bool = False) -> LocaraError:
+    """The error for a session that the server does not begin. ``code``: the server's, or ``http-404``, or ``close-1013``.
+    ``asked``: it was given instructions, a voice or tools, which may be what it does not take."""
     shown = settings.shown
+    if asked and _SETTINGS.match(code):
+        return ConfigError(
+            f"{STAGE}: {shown} does not begin a session like this: {why}",
+            hint="change, or leave out, the voice, the instructions or the tools that it names",
+        )
     if code in BUSY or code in ("http-429", "http-503", f"close-{_TRY_AGAIN}"):
         return EngineBusy(
             f"{STAGE}: {shown} has no place for another session: {why}", stage=STAGE, model=settings.model,

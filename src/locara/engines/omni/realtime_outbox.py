@@ -59,6 +59,11 @@ class Outbox:
         self._samples -= skipped
         return skipped
 
+    def clear(self) -> None:
+        """Nothing of it is to be sent any longer."""
+        self._items.clear()
+        self._samples = self._messages = 0
+
     def next(self) -> Samples | Mapping[str, Any] | None:
         """What is to be sent now; None: nothing, or too little sound to be worth a message."""
         if not self._items:

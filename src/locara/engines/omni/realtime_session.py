@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from locara.audio import Samples, silence
-from locara.engines.backend import BackendEvent, BackendFailed, BackendSettings, Ended, Frame, Lag, ReplyAudio, Signal
+from locara.audio import Samples, clean, silence
+from locara.engines.backend import BackendEvent, BackendSettings, Ended, Frame, Lag, ReplyAudio, Signal
 from locara.engines.lane import Charging
 from locara.engines.omni import realtime_connection as connection
 from locara.engines.omni import realtime_parse as parse
@@ -43,6 +43,7 @@ class RealtimeSession:
 
     def __init__(self, settings: Settings, wanted: BackendSettings) -> None:
         self._settings = settings
+        self._wanted = wanted
         self._dialect = settings.dialect
         self.state: State = say.opening(settings, wanted)
         self._link: Link | None = None
@@ -63,9 +64,10 @@ class RealtimeSession:
         self._in_real_time = False
         self._opus: Any = None
         if self._dialect.encoding == "opus":
-            from locara.engines.omni.realtime_opus import Codec
+            from locara.engines.omni.realtime_opus import Codec, demand
 
-            self._opus = Codec(self._dialect.input_rate)
+            demand(settings.dialect.name)
+            self._opus = Codec()
 
     # --- from outside -------------------------------------------------------------------------------------------------
 
@@ -99,6 +101,7 @@ class RealtimeSession:
         """The next samples of the user."""
         if self.over or not samples.size:
             return
+        samples = clean(samples)[0]
         if self._dialect.turn_owner == "locara":
             self._kept.push(samples)
         if not self._dialect.held:
@@ -149,7 +152,8 @@ class RealtimeSession:
                     if isinstance(effect, states.Send):
                         await link.send(effect.message)
                     elif isinstance(effect, states.Refused):
-                        raise connection.refused(self._settings, effect.code, effect.message)
+                        asked = self._wanted != BackendSettings()
+                        raise connection.refused(self._settings, effect.code, effect.message, asked=asked)
                     elif not isinstance(effect, states.Ready):
                         self._apply((effect,))
         except Gone as gone:
@@ -173,6 +177,8 @@ class RealtimeSession:
                         self._end(gone)
         except LocaraError as error:
             self._fail(error.code, error.message, error.hint)
+        except Exception as error:  # as in `_write`
+            self._fail("engine-failed", f"{type(error).__name__} while reading {self._settings.shown}", "report it")
         finally:
             if self.over:
                 self._stop_tasks()
@@ -268,6 +274,8 @@ class RealtimeSession:
                 f"{self._settings.shown} took nothing for {self._settings.deadline:g} s",
                 "the server, or the network, is too slow",
             )
+        except Exception as error:  # a task that ended silently would leave a session that is never answered
+            self._fail("engine-failed", f"{type(error).__name__} while sending to {self._settings.shown}", "report it")
 
     async def _send(self, item: Samples | Mapping[str, Any]) -> None:
         message = item if isinstance(item, Mapping) else self._sound_message(item)
@@ -319,6 +327,7 @@ class RealtimeSession:
                     self._kept.forget()
                 case states.Renew():
                     self._open.clear()
+                    self._out.clear()  # it was for the reply that is not wanted any more
                     self._reader = asyncio.create_task(self._renew(self._reader), name="realtime-read")
                 case states.Packed(reply, data):
                     self._unpack(reply, data)
@@ -334,7 +343,7 @@ class RealtimeSession:
         try:
             samples = self._opus.decode(data)
         except ValueError as error:
-            self._tell(BackendFailed("bad-event", f"{self._dialect.server} sent Opus that cannot be read: {error}"))
+            self._fail("bad-event", f"{self._dialect.server}: {error}", "begin a new session")
             return
         now = asyncio.get_running_loop().time()
         self.state, effects = parse.sounded(self.state, reply, samples, now)
