@@ -16,6 +16,8 @@ from realtime_talking import backend  # type: ignore[import-not-found]
 from locara.testing.conformance import Specimen, babble
 from locara.testing.conformance_backend import examine_backend
 
+EXPLORED = pytest.mark.skipif("LOCARA_EXPLORE" not in os.environ, reason="LOCARA_EXPLORE is not set")
+
 
 @pytest.mark.parametrize(
     ("dialect", "make", "model"),
