@@ -27,6 +27,8 @@ def settings(name: str, **options: Any) -> Settings:
     [
         (f"realtime:{HERE}", {}, "openai", HERE, ""),
         (f"realtime:{HERE}#m", {}, "openai", f"{HERE}?model=m", "m"),
+        (f"realtime:{HERE}#m&voice=v&deadline=5&input_rate=16000", {}, "openai", f"{HERE}?model=m", "m"),
+        (f"realtime:{HERE}#voice=v&model=a%2Fb", {}, "openai", f"{HERE}?model=a%2Fb", "a/b"),
         ("realtime:llama:http://127.0.0.1:8080", {}, "llama", "ws://127.0.0.1:8080/v1/realtime", ""),
         ("realtime:wss://host.example/v1", {}, "openai", "wss://host.example/v1/realtime", ""),
         ("wss://host.example/v1/realtime", {}, "openai", "wss://host.example/v1/realtime", ""),
@@ -72,6 +74,9 @@ def test_other_names_are_not_for_this_engine(name: str) -> None:
         ("realtime:ws://me:secret@host/", {}, "user name or a password"),
         ("realtime:mlx-vlm:ws://127.0.0.1", {}, "which model"),
         (f"realtime:{HERE}", {"api_key": "sk-1"}, "not given as an option"),
+        (f"realtime:{HERE}#m&api_key=sk-1", {}, "cannot stand behind"),
+        (f"realtime:{HERE}#m&deadline=soon", {}, "no number"),
+        (f"realtime:{HERE}#m&voise=x", {}, "no option 'voise'"),
         (f"realtime:{HERE}", {"api_key_env": "sk-1 2"}, "not the name of an environment variable"),
         ("realtime:ws://host.example/", {"api_key_env": "KEY"}, "for everybody to read"),
         (f"realtime:{HERE}", {"headers": {"Authorization": "Bearer x"}}, "carries a secret"),
@@ -92,6 +97,11 @@ def test_what_cannot_work_is_told_with_a_remedy(name: str, options: dict[str, An
     assert caught.value.hint
     assert "secret@" not in caught.value.explain()
     assert "sk-1" not in caught.value.explain()
+
+
+def test_options_may_stand_behind_an_address() -> None:
+    made = settings(f"realtime:{HERE}#m&voice=v&deadline=5&api_key_env=KEY", voice="w")
+    assert (made.voice, made.deadline, made.key_variable, made.url) == ("w", 5.0, "KEY", f"{HERE}?model=m")
 
 
 def test_a_key_may_go_unencrypted_only_to_this_machine() -> None:

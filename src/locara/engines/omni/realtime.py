@@ -47,7 +47,8 @@ def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
     ``headers`` (no secrets), ``deadline`` (seconds for the next event of a reply, 20), ``start_deadline`` (seconds for a
     session to begin, 120), ``input_rate`` and ``output_rate`` (hertz, where the server's differ from its dialect's),
     ``replies`` (``"derived"`` for a model that sends its sound without a break), ``transcription`` (OpenAI: the model that
-    writes down what the user says).
+    writes down what the user says). Where only a name can be given, options go behind an address:
+    ``#model&voice=marin&api_key_env=OPENAI_API_KEY``.
     Raises ``ConfigError``.
     """
     settings = understand(model, options)

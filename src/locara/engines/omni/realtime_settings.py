@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from locara.engines import option_values
 from locara.engines.local_servers import is_loopback
@@ -70,10 +70,12 @@ def understand(model: str, options: Mapping[str, Any]) -> Settings | None:
             f"{ENGINE}: a key is not given as an option, where it would be written down",
             hint='put it into an environment variable, and give the variable\'s name: api_key_env="OPENAI_API_KEY"',
         )
-    option_values.known(ENGINE, options, _OPTIONS)
     where = option_values.text(ENGINE, options, "url") or address or ""
+    where, _, behind = where.partition("#")
+    options = {**_told(behind), **options}
+    option_values.known(ENGINE, options, _OPTIONS)
     chosen = name or option_values.one_of(ENGINE, options, "dialect", "openai", tuple(DIALECTS))
-    served = urlsplit(where).fragment or option_values.text(ENGINE, options, "model")
+    served = option_values.text(ENGINE, options, "model")
     dialect = _changed(spoken_by(DIALECTS[chosen], served), options)
     if dialect.needs_model and not served:
         raise ConfigError(
@@ -122,6 +124,28 @@ def _named(model: str) -> tuple[str, str | None]:
             )
         return (dialect, address) if colon else ("", rest)
     return ("", model) if _is_realtime(model) else ("", None)
+
+
+_NUMBERS: Mapping[str, type[float] | type[int]] = {
+    "deadline": float, "start_deadline": float, "input_rate": int, "output_rate": int,
+}  # fmt: skip
+
+
+def _told(behind: str) -> dict[str, Any]:
+    """The options behind an address, where only a name can be given: ``#model&voice=marin&deadline=5``."""
+    told: dict[str, Any] = {}
+    for part in behind.split("&") if behind else ():
+        name, equals, value = part.partition("=")
+        if not equals:
+            name, value = "model", part
+        value = unquote(value)
+        if name in ("headers", "url", "api_key"):
+            raise ConfigError(f"{ENGINE}: {name} cannot stand behind an address", hint=f"give {name} as an option")
+        try:
+            told[name] = _NUMBERS[name](value) if name in _NUMBERS else value
+        except ValueError:
+            raise ConfigError(f"{ENGINE}: {name}={value} is no number", hint=f"write it like {name}=5") from None
+    return told
 
 
 def _is_realtime(address: str) -> bool:
