@@ -10,12 +10,14 @@ import re
 import subprocess
 import sys
 import tomllib
+import typing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from locara.cli import talk
+from locara.engines import backend
 from locara.voice import Deadlines, endings, events, evidence
 from locara.voice.state import Assistant, Rules, User
 
@@ -182,6 +184,22 @@ def test_the_tutorial_and_the_example_are_the_same_engine() -> None:
     example = (ROOT / "examples" / "own_voice.py").read_text(encoding="utf-8")
     engine = example[example.index("MODELS = ") : example.index("def main()")].strip()
     assert any(engine in code for _, code in blocks(DOCS / "engines.md", "python"))
+
+
+def test_the_backend_of_the_tutorial_is_that_of_the_example() -> None:
+    example = (ROOT / "examples" / "own_backend.py").read_text(encoding="utf-8")
+    engine = example[example.index("MODELS = ") : example.index("def main()")].strip()
+    assert any(engine in code for _, code in blocks(DOCS / "backends.md", "python"))
+
+
+def test_every_signal_event_and_capability_of_a_backend_is_documented_and_no_other() -> None:
+    page = read("backends.md")
+    for title, kinds in (("What it is told", backend.Signal), ("What it tells", backend.BackendEvent)):
+        told = {name for name, *_ in rows(section(page, title))[1:]}
+        fields = {one: [field.name for field in dataclasses.fields(one)] for one in typing.get_args(kinds)}
+        assert told == {f"{one.__name__}({', '.join(names)})" for one, names in fields.items()}
+    told = {name for cell, *_ in rows(section(page, "What it can do"))[1:] for name in cell.split(", ")}
+    assert told == {field.name for field in dataclasses.fields(backend.BackendCapabilities)}
 
 
 def test_sphinx_builds_the_pages_without_a_warning(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from locara import cli
 from locara.devices.wav import read_wav
 from locara.engines import registry
 from locara.errors import ConfigError, EngineMissing
+from locara.testing.conformance_backend import examine_backend
 from locara.voice import Said
 
 FOLDER = Path(__file__).parents[1] / "examples"
@@ -125,6 +126,24 @@ def test_own_tool_acts_once_and_only_for_the_whole_wish(load: Load, capsys: pyte
     example.looked.clear()
     example.main()
     assert "switched 1 time(s)" in capsys.readouterr().out
+
+
+def test_own_backend_hears_syllables_and_says_how_many(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    result = load("own_backend").main()
+    assert [one.text for one in result.history if isinstance(one, Said) and one.role == "assistant"] == [
+        "I heard 4 syllables.",  # what time is it
+        "I heard 6 syllables.",  # what is twelve times seven
+    ]
+    assert [one.reason for one in result.turn_ends("assistant")] == ["finished", "finished"]
+    assert not result.of("error")
+    assert np.abs(result.output).max() > 0.05
+    assert "s  I heard 6 syllables." in capsys.readouterr().out
+
+
+def test_own_backend_keeps_the_contract_of_backends(load: Load) -> None:
+    outcomes = asyncio.run(examine_backend(load("own_backend").Syllables))
+    assert all(outcome.passed for outcome in outcomes), outcomes
+    assert {one.check for one in outcomes if one.verdict == "not claimed"} == {"whole frames", "typed text", "busy"}
 
 
 def test_own_voice_speaks_morse_code_in_a_conversation(load: Load, capsys: pytest.CaptureFixture[str]) -> None:

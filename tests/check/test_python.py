@@ -136,6 +136,18 @@ def test_each_fault_is_found_with_its_code_and_no_other(code: str, source: str, 
     assert fix in finding.fix
 
 
+def test_a_recogniser_may_stand_beside_one_model_for_everything_and_nothing_else(tmp_path: Path) -> None:
+    more = '[modality.voice-to-voice]\nvariant = "omni"\n'
+    text = manifest(more=more, models="moshiko-mlx-q4 = {}\n")
+    beside = 'voice.session(omni="moshiko-mlx-q4", stt="pocketsphinx-en-us", {})'
+    report = checked(tmp_path, "from locara import voice\n" + beside.format('llm="built-in"'), text)
+    assert [(one.code, one.fix) for one in report.findings if one.code == "LV006"] == [
+        ("LV006", "leave llm= and tts= out")
+    ]
+    report = checked(tmp_path, "from locara import voice\n" + beside.format(""), text)
+    assert not [one for one in report.findings if one.code < "LV100"], report.findings
+
+
 CLEAN = [
     "def session(stt): ...\nsession(stt='nothing of Locara')",
     "import voice\nvoice.session(stt='another package')",

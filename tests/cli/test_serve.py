@@ -211,6 +211,10 @@ def test_options_become_the_stages_of_sessions_that_name_none() -> None:
         "tts": "kokoro-82m",
     }
     assert serve._stages(options()) == {}
+    assert serve._stages(options("--omni", "moshi-7b", "--stt", "moonshine", "--system", "Be brief.")) == {
+        "omni": {"model": "moshi-7b", "instructions": "Be brief."},
+        "stt": "moonshine",
+    }
 
 
 def test_only_a_signal_or_the_end_of_loading_ends_the_wait_for_it() -> None:

@@ -6,17 +6,22 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 
+from locara import testing, voice
 from locara.audio import Samples, silence
+from locara.devices.pushed import PushedSource
+from locara.devices.wav import read_wav
 from locara.engines import frame_backend
 from locara.engines.backend import (
     BackendEvent,
@@ -35,6 +40,8 @@ from locara.engines.frame_model import FrameFacts
 from locara.engines.isolated import Environment
 from locara.engines.omni.parrot_worker import FRAME, RATE, Parrot
 from locara.errors import ConfigError, EngineBusy, EngineFailed, EngineMissing, EngineTimeout, SessionError, StageError
+from locara.testing.conformance_backend import examine_backend
+from locara.voice.events import LlmToken, TurnEnd
 
 T = TypeVar("T")
 Make = Callable[..., FrameBackend]
@@ -203,6 +210,45 @@ def test_conversations_in_one_batch_are_what_each_is_alone_and_a_place_that_is_u
     using(parrot(slots=2), work)
 
 
+def test_it_keeps_what_every_backend_promises() -> None:
+    outcomes = asyncio.run(examine_backend(lambda: parrot(slots=2)))
+    assert all(outcome.passed for outcome in outcomes), outcomes
+
+
+def test_a_whole_session_with_it_also_on_a_virtual_clock() -> None:
+    async def converse() -> tuple[list[str], str, float]:
+        backend, source = parrot(), PushedSource("a microphone")
+        session = voice.session(omni=backend, input=source, output="none")
+        question, rate = read_wav(str(files("locara.cli") / "question.wav"))
+        loop, told, said = asyncio.get_running_loop(), list[str](), ""
+
+        async def push() -> None:
+            began = loop.time()
+            sound = np.concatenate([silence(rate), question, silence(3 * rate)])
+            for at in range(0, sound.size, rate // 50):
+                await asyncio.sleep(max(0.0, began + at / rate - loop.time()))
+                await session.push_audio(sound[at : at + rate // 50], rate)
+
+        events = session.events()
+        async with session:
+            pushing = asyncio.create_task(push())
+            async for event in events:
+                if event.type not in ("audio-chunk", "session-start"):
+                    told.append(event.type)
+                if isinstance(event, LlmToken):
+                    said += event.text
+                if isinstance(event, TurnEnd) and event.who == "assistant":
+                    break
+            await pushing
+            skipped = session.metrics()["omni_skipped_seconds"]
+        return told, said, skipped
+
+    told, said, skipped = testing.run(converse())
+    assert told == ["speech-start", "speech-end", "llm-token", "turn-end", "turn-end"]
+    assert re.fullmatch(r"I heard [01]\.\d\d seconds\.", said)
+    assert skipped == 0
+
+
 def test_a_role_is_read_while_another_conversation_goes_on(toy: Make) -> None:
     async def work(backend: FrameBackend) -> None:
         first = await backend.start_session(BackendSettings())
@@ -317,7 +363,7 @@ def test_a_model_that_sleeps_tells_its_lag_and_stays_at_the_present(toy: Make) -
             else:
                 assert isinstance(event, Frame)
                 heard += FRAME
-                assert event.heard == heard
+                assert event.heard == heard + skipped
                 last = event
         assert skipped > 30 * FRAME
         assert last.samples[0] == np.float32(49 / 1000), "the latest sound was not heard"
@@ -354,9 +400,9 @@ async def _both_end(backend: FrameBackend, sound: Samples) -> list[BackendEvent]
     """Two sessions, of which one hears ``sound``: both must end, for the same reason, which is returned."""
     sessions = [await backend.start_session(BackendSettings()) for _ in range(2)]
     await backend.push_audio(sessions[0], sound)
-    ends = [
-        [event for event in await rest(backend.event_stream(one)) if not isinstance(event, Frame)] for one in sessions
-    ]
+    ends: list[list[BackendEvent]] = [[], []]
+    for one, end in zip(sessions, ends, strict=True):
+        end += [event for event in await rest(backend.event_stream(one)) if not isinstance(event, Frame)]
     assert ends[0] == ends[1]
     assert ends[0][-1] == Ended("failed")
     await backend.push_audio(sessions[0], sound)  # nothing
@@ -513,3 +559,26 @@ def test_an_environment_that_is_not_there_is_told_with_the_commands_that_make_it
     with pytest.raises(EngineMissing) as told:
         using(backend, _nothing)
     assert "pip install no-such-package" in told.value.hint
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks for a process by a signal")
+def test_when_our_own_process_dies_the_worker_ends_by_itself() -> None:
+    program = f"""
+import asyncio, os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_frame_backend import BackendSettings, parrot
+
+async def main():
+    backend = parrot()
+    await backend.start_session(BackendSettings())
+    print(backend.pid, flush=True)
+    os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == -9, ended.stderr
+    until = time.monotonic() + 20
+    while not _gone(int(ended.stdout)):
+        assert time.monotonic() < until, "the worker still runs"
+        time.sleep(0.02)

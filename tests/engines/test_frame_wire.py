@@ -42,7 +42,7 @@ def test_a_step_is_read_as_it_was_written(took: float, said: list[Said]) -> None
         if other.samples is None:
             assert one.samples is None
         else:
-            np.testing.assert_array_equal(one.samples, other.samples)  # type: ignore[arg-type]
+            np.testing.assert_array_equal(one.samples, other.samples)
 
 
 def test_facts_are_read_as_they_were_written() -> None:

@@ -18,7 +18,7 @@ from locara.manifest.values import DeclaredModel, Manifest
 from locara.server.pool import Pool
 from locara.server.seats import Busy, Seat, Seats, Wish
 from locara.server.settings import Limits, Settings
-from locara.testing import ScriptedModel, ScriptedRecogniser, ScriptedVoice
+from locara.testing import ScriptedBackend, ScriptedModel, ScriptedRecogniser, ScriptedVoice
 from locara.voice.events import TurnEnd
 from locara.voice.history import Said
 
@@ -247,3 +247,32 @@ def test_a_conversation_in_a_seat_with_the_engines_that_come_with_it() -> None:
 
     assert [one.reason for one in events if isinstance(one, TurnEnd)] == ["typed", "finished"]
     assert samples > 0.3 * RATE
+
+
+class Backends(Made):
+    """A pool with one model that hears and speaks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backend = ScriptedBackend(["Yes."])
+
+    async def _load(self, kind: Any, stage: Any) -> Any:
+        return self.backend if kind == "omni" else await super()._load(kind, stage)
+
+
+def test_sessions_share_one_model_that_hears_and_speaks_each_with_its_own_instructions() -> None:
+    async def go() -> None:
+        pool = Backends()
+        stages = {"turn": "silence", "omni": {"model": "scripted", "instructions": "Be brief."}, "stt": "scripted"}
+        seats = Seats(Settings("token", stages=stages, limits=Limits(sessions=2)), pool=pool)
+        assert set(await seats.warm()) == {"omni", "turn", "stt"}
+        one = await take(seats)
+        other = await take(seats, system="Be polite.")
+        assert [told.instructions for told in pool.backend.begun] == ["Be brief.", "Be polite."]
+        assert set(one.session.plan) == {"vad", "omni", "stt"}
+        assert one.session.capabilities["final-transcript"] == "exact"
+        await one.leave()
+        await other.leave()
+        await seats.close()
+
+    asyncio.run(go())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
+from tests.testing.frame_toy import Echo
 
 from locara.audio import RATE
 from locara.errors import EngineFailed
-from locara.testing import Fault, ScriptedModel, ScriptedRecogniser, ScriptedVoice, Spoken, run
+from locara.testing import Fault, ScriptedBackend, ScriptedModel, ScriptedRecogniser, ScriptedVoice, Spoken, run
+from locara.testing.scripted_backend import CAN
 from locara.voice import probing
 from locara.voice.probing import Measured, better
 
@@ -33,6 +38,27 @@ def test_a_model_is_timed_to_its_first_token_and_by_its_pace() -> None:
     assert got.first == pytest.approx(0.3)
     assert got.tokens_a_second == pytest.approx(20.0)
     assert len(got.what.split()) <= probing.MOST_TOKENS
+
+
+@pytest.mark.parametrize("memory", ["backend", "locara"])
+def test_a_backend_is_timed_from_the_end_of_the_turn_to_its_first_sound(memory: Any) -> None:
+    engine = ScriptedBackend(["one two three four"], delay=0.3, capabilities=replace(CAN, memory=memory))
+    got = run(probing.backend(engine, np.zeros(2 * RATE, dtype=np.float32), 30.0))
+    assert got.first == pytest.approx(0.3 + 0.02)
+    assert got.real_time_factor == pytest.approx((0.3 + 4 * 0.02) / (len("one two three four") / 15), abs=0.01)
+    assert engine.turns[0].size == 2 * RATE
+
+
+def test_a_backend_that_leads_is_given_sound_at_the_pace_of_the_clock() -> None:
+    got = run(probing.backend(Echo(), np.zeros(2 * RATE, dtype=np.float32), 30.0))
+    assert got.first == pytest.approx(0.06), "the fourth block of 20 ms ends the first frame of 80 ms"
+    assert got.real_time_factor is None
+
+
+def test_a_backend_that_fails_says_why() -> None:
+    engine = ScriptedBackend(["one"], fault=Fault("raises", "answer"))
+    with pytest.raises(EngineFailed, match="scripted fault"):
+        run(probing.backend(engine, np.zeros(RATE, dtype=np.float32), 30.0))
 
 
 def test_what_hangs_or_gives_nothing_is_said() -> None:

@@ -81,9 +81,9 @@ class Rules:
         if not call.complete:
             what = f"not all arguments of {call.function} are written here"
             yield self._finding(call.at, "LV101", what, "name the models as literals to have them checked here")
-        if _says(call, "omni") and any(_says(call, name) for name in ("stt", "llm", "tts")):
+        if _says(call, "omni") and any(_says(call, name) for name in ("llm", "tts")):
             at = call.names.get("omni", call.at)
-            yield self._finding(at, "LV006", "omni= is one model for everything", "leave stt=, llm= and tts= out")
+            yield self._finding(at, "LV006", "omni= is one model that thinks and speaks", "leave llm= and tts= out")
 
     # --- models -------------------------------------------------------------------------------------------------------
 

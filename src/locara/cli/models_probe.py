@@ -137,6 +137,8 @@ async def _measured(kind: str, engine: Any) -> Measured:
 
     if kind == "stt":
         return await probing.recogniser(engine, recording(), MEASURE_SECONDS)
+    if kind == "omni":
+        return await probing.backend(engine, recording(), MEASURE_SECONDS)
     measure = probing.voice if kind == "tts" else probing.model
     return await measure(engine, MEASURE_SECONDS)
 
@@ -160,7 +162,7 @@ def figures(measured: Measured) -> dict[str, Any]:
 
 
 def _line(row: Row, told: dict[str, Any]) -> str:
-    first = {"stt": "text settled", "tts": "first sound", "llm": "first token"}[row.kind]
+    first = {"stt": "text settled", "tts": "first sound", "llm": "first token", "omni": "first sound"}[row.kind]
     parts = [f"{row.id}: loaded in {told['load']:.1f} s, {first} after {told['first']:.2f} s"]
     if "real_time_factor" in told:
         parts.append(f"{told['real_time_factor']:.2f} s of work for a second of sound")

@@ -44,9 +44,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--stt", metavar="MODEL", help="speech to text, for sessions that name none")
     add("--llm", metavar="MODEL", help="language model: a name, or http://HOST:PORT/v1#MODEL")
     add("--tts", metavar="MODEL", help="text to speech")
-    add("--omni", metavar="MODEL", help="one end-to-end speech model instead of the three")
+    add("--omni", metavar="MODEL", help="one model that hears and speaks; --stt then gives the user's words")
     add("--model", metavar="MODEL", action="append", default=[], help="a model of the catalog, for the stage it is for")
-    add("--system", metavar="TEXT", help="what the language model is told about itself")
+    add("--system", metavar="TEXT", help="what the model is told about itself")
     add("--sessions", metavar="N", type=int, default=8, help="conversations at once: 8")
     add("--drain", metavar="SECONDS", type=float, default=10.0, help="how long they may go on after Ctrl-C: 10")
     add("--wyoming-port", metavar="N", type=int, help="also Wyoming services for Home Assistant there, usually 10300")
@@ -143,9 +143,11 @@ def _stages(options: argparse.Namespace) -> Mapping[str, Any]:
             why = "was named already" if row.kind in stages else "is no stage that can be chosen here"
             raise ConfigError(f"--model {name} is a model for {row.kind}, which {why}", hint="name each stage once")
         stages[row.kind] = name
-    if "omni" in stages and set(stages) & {"stt", "llm", "tts"}:
-        raise ConfigError("--omni is one model instead of --stt, --llm and --tts", hint="leave one side out")
-    if options.system is not None and "omni" not in stages:
+    if "omni" in stages and set(stages) & {"llm", "tts"}:
+        raise ConfigError("--omni is one model instead of --llm and --tts", hint="leave one side out")
+    if options.system is not None and "omni" in stages:
+        stages["omni"] = {"model": stages["omni"], "instructions": options.system}
+    elif options.system is not None:
         stages["llm"] = (
             {"model": stages["llm"], "system": options.system} if "llm" in stages else {"system": options.system}
         )

@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--stt", metavar="MODEL", help="speech to text")
     add("--llm", metavar="MODEL", help="language model: a name, or http://HOST:PORT/v1#MODEL")
     add("--tts", metavar="MODEL", help="text to speech")
-    add("--omni", metavar="MODEL", help="one end-to-end speech model instead of the three")
+    add("--omni", metavar="MODEL", help="one model that hears and speaks; --stt then gives your words")
     add("--system", metavar="TEXT", help="what the language model is told about itself")
     add("--patience", choices=("quick", "normal", "patient"), default="normal", help="how long you may pause")
     add("--turn-detection", metavar="MODEL", help="what hears that you have finished: prosody, smart-turn, or silence")
@@ -203,7 +203,7 @@ async def _talk(options: argparse.Namespace, where: Where) -> int:
         stt=options.stt,
         llm=_llm(options),
         tts=options.tts,
-        omni=options.omni,
+        omni=_omni(options),
         input=where.input,
         output=where.output,
         patience=options.patience,
@@ -271,10 +271,17 @@ def _attention(options: argparse.Namespace) -> Any:
 
 
 def _llm(options: argparse.Namespace) -> dict[str, Any] | str | None:
-    if options.system is None:
+    if options.system is None or options.omni is not None:
         llm: str | None = options.llm
         return llm
     return {"model": options.llm or "", "system": options.system}
+
+
+def _omni(options: argparse.Namespace) -> dict[str, Any] | str | None:
+    if options.system is None or options.omni is None:
+        omni: str | None = options.omni
+        return omni
+    return {"model": options.omni, "instructions": options.system}
 
 
 @dataclasses.dataclass

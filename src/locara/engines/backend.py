@@ -98,8 +98,8 @@ class TurnEnd:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Stop making reply ``reply``. ``revoke``: nothing of it was heard, and the user only goes on: what was pushed before it
-    belongs to the turn that goes on."""
+    """Stop making reply ``reply``. ``revoke``: nothing of it was heard, and the user only goes on: what was pushed, or
+    typed, before it belongs to the turn that goes on. That holds after its `ReplyEnded`, too."""
 
     reply: int
     revoke: bool = False
@@ -107,7 +107,8 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """So many ``seconds`` of reply ``reply`` were heard. ``ended``: and no more will be."""
+    """So many ``seconds`` of reply ``reply`` were heard. ``ended``: and no more will be; told once of each reply that
+    counted, when it is over, and before the `Cancel` of one that is still being made."""
 
     reply: int
     seconds: float
@@ -177,7 +178,8 @@ class ReplyEnded:
 class Frame:
     """One frame of a model that speaks and is silent in one stream. ``samples``: ``(frame_seconds * output_rate,)``.
     ``text``: the piece of text that the model thought in it, which may come before its sound; empty: none. ``heard``: how
-    many samples of this session (at ``input_rate``) the model had heard when it made it."""
+    far the model had come in the sound of this session when it made it, in samples at ``input_rate``; what it skipped to
+    get there (`Lag`) counts."""
 
     samples: Samples
     text: str = ""

@@ -69,6 +69,16 @@ class Forgets(Protocol):
         ...
 
 
+@runtime_checkable
+class Mends(Protocol):
+    """An engine for many sessions at once that is whole again by itself after it failed in one of them. A server goes on
+    lending it: another copy beside it would fill the memory a second time, while others still talk with the first."""
+
+    def mended(self) -> bool:
+        """Whether the next session can have it. Does not wait."""
+        ...
+
+
 # --- voice activity ---------------------------------------------------------------------------------------------------
 
 

@@ -165,10 +165,7 @@ class FrameBackend:
             await self._put_down()
 
     async def _bring_up(self, life: FrameLife) -> None:
-        try:
-            await life.link.start()
-        except OSError as error:
-            raise self._blame.failed(f"its process could not be started: {error}") from error
+        await life.start()
         life.send({"op": "load", "late": self._late}, self._options)
         reply = await life.answer("load", LOAD_SECONDS)
         if reply.header["kind"] == "error":
@@ -193,6 +190,10 @@ class FrameBackend:
 
     def _tell(self, progress: str) -> None:
         self.progress = progress
+
+    def mended(self) -> bool:
+        """See `locara.engines.contracts.Mends`: a process that has died is started again with the next session."""
+        return True
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 
@@ -235,6 +236,7 @@ class FrameBackend:
         if sound is not None:
             with contextlib.suppress(StageError):  # then its `Ended` has come
                 life.send({"op": "sound", "session": one.number}, frame_wire.to_bytes(sound))
+                life.account()
 
     async def signal(self, session: str, signal: Signal) -> bool:
         """False: such a model decides by itself, and hears all. Raises ``StageError`` where there is no such session."""
@@ -262,6 +264,7 @@ class FrameBackend:
         life = self._life
         if life is None or life.sessions.pop(session.number, None) is None:
             return
+        life.account()
         life.close(session.number)
         self._ended[session.name] = session
         while len(self._ended) > _REMEMBERED:

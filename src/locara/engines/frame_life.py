@@ -15,6 +15,7 @@ from locara.engines import frame_wire, real_time
 from locara.engines.frame_errors import Blame
 from locara.engines.frame_session import FrameSession
 from locara.engines.frames import FrameError, Reply
+from locara.engines.lane import Charging, real_work
 from locara.engines.worker_link import LinkBroken, WorkerLink
 from locara.errors import StageError
 
@@ -60,6 +61,7 @@ class FrameLife:
         self._step_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
+        self._real = False  # virtual time, where there is such a clock, runs as real time does
 
     @property
     def usable(self) -> bool:
@@ -70,6 +72,14 @@ class FrameLife:
     def taken(self) -> int:
         """Places that are taken, also by sessions that are being opened."""
         return len(self.sessions) + sum(isinstance(key, int) for key in self.waiting)
+
+    async def start(self) -> None:
+        """Starts the process. Raises ``EngineFailed``."""
+        try:
+            with real_work():
+                await self.link.start()
+        except OSError as error:
+            raise self._blame.failed(f"its process could not be started: {error}") from error
 
     def send(self, header: Mapping[str, Any], payload: bytes = b"") -> None:
         """Sends an order or sound. Does not wait. Raises ``StageError``: the process is no more, or will not be."""
@@ -89,6 +99,7 @@ class FrameLife:
         loop = asyncio.get_running_loop()
         began = loop.time()
         mine = self.waiting[key] = _Waiting(began)
+        self.account()
         try:
             while True:
                 left = min(mine.renewed + seconds, began + most) - loop.time()
@@ -103,6 +114,16 @@ class FrameLife:
                     raise self._hung(f"it gave no sign for {seconds:g} s")
         finally:
             self.waiting.pop(key, None)
+            self.account()
+
+    def account(self) -> None:
+        """To be called when a session has been given sound, or taken out. On a virtual clock time stands still or jumps, but
+        not while the process owes us something."""
+        owes = any(session.owing_since is not None for session in self.sessions.values())
+        real = self.why is None and (owes or bool(self.waiting))
+        if real is not self._real and isinstance(loop := asyncio.get_running_loop(), Charging):
+            self._real = real
+            (loop.begin_real if real else loop.end_real)()
 
     def close(self, number: int) -> None:
         """Frees the place of a session, opened or not."""
@@ -133,7 +154,11 @@ class FrameLife:
         """Ends the process; whoever waits for something of it is told. May be called twice."""
         self.lost(self._blame.failed("it was closed"))
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.link.kill()
+        await self._kill()
+
+    async def _kill(self) -> None:
+        with real_work():
+            await self.link.kill()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -152,7 +177,10 @@ class FrameLife:
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         while self.sessions and self.why is None:
+            slept = loop.time()
             await asyncio.sleep(self._hang / _LOOKS)
+            if loop.time() - slept > 2 * self._hang / _LOOKS:
+                continue  # we stood still ourselves (the machine slept): what came meanwhile is not taken yet
             for session in self.sessions.values():
                 since = session.owing_since
                 if since is not None and loop.time() - max(since, self._step_at) > self._hang:
@@ -193,6 +221,7 @@ class FrameLife:
                 session.heard(said, self._step_at)
                 if session.over:
                     self._over(session)
+        self.account()
 
     def _renew(self, key: str | int) -> None:
         if (waiting := self.waiting.get(key)) is not None:

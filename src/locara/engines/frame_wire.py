@@ -25,9 +25,9 @@ from locara.engines.frames import FrameError, Reply, encode
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Said:
-    """What one session got of a step. ``heard``: samples that the model had heard of it by then. ``samples``: the frame
-    that it said, None when it says nothing yet. ``skipped``: samples that were dropped just before the one it heard now,
-    because it was ``behind`` by so many seconds."""
+    """What one session got of a step. ``heard``: how far the model had come in its samples. ``samples``: the frame that it
+    said, None when it says nothing yet. ``skipped``: samples that were dropped just before the frame it heard now, because
+    it was ``behind`` by so many seconds; they count as come past."""
 
     session: int
     heard: int

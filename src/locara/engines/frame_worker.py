@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import queue
+import sys
 import threading
 import time
 from collections import deque
@@ -34,6 +35,9 @@ _OUTBOX = 256  # steps that wait to be read; then the model waits
 _WARM_STEPS = 2  # the first steps of a conversation compile and allocate; they are not the pace
 _LEAST_STEPS = 3  # measured, however slow
 _FLUSH_SECONDS = 5.0
+_SWITCH_SECONDS = 0.001
+"""Reading and writing need the interpreter for some microseconds; while a model launches one kernel after the other, they
+would wait for Python's usual 5 ms each time."""
 _NO_SKIP = Skip(0, 0.0)
 
 
@@ -49,6 +53,7 @@ class _Place:
 
 def serve_model(model: FrameModel) -> NoReturn:
     """Serves until the parent has gone, or the model has failed."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     worker = _Worker(model, *own_pipes())
     worker.run()
 
@@ -208,9 +213,9 @@ class _Worker:
         said: list[Said] = []
         for place in places:
             samples, text = self._checked(given, place.slot)
-            place.heard += self._facts.frame
             skip = step.skips.get(place.session, _NO_SKIP)
             skipped = skip.frames * self._facts.frame
+            place.heard += skipped + self._facts.frame
             said.append(Said(place.session, place.heard, text, samples, skipped, skip.behind))
         self._outbox.put(frame_wire.step(StepMade(took, tuple(said))))
 

@@ -38,7 +38,7 @@ STAGES: Mapping[Modality, tuple[Task, ...]] = {
 WITHOUT: Mapping[Variant, tuple[Task, ...]] = {
     "pipeline": ("omni",),
     "half-cascade": ("stt", "omni"),
-    "omni": ("stt", "llm", "tts"),
+    "omni": ("llm", "tts"),
     "native": ("stt", "llm", "tts", "omni"),
 }
 """Variant -> the stages that it does not have, or whose model the operating system chooses."""

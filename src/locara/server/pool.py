@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from locara.engines.contracts import Engine, EngineInfo, Forgets, Kind
+from locara.engines.contracts import Engine, EngineInfo, Forgets, Kind, Mends
 from locara.errors import SessionError
 from locara.voice import choosing
 from locara.voice.brain import Deadlines
@@ -116,7 +116,7 @@ class Pool:
         shelf = self._shelves[(loan.kind, loan.name)]
         shelf.wanted -= 1
         over: list[Engine] = []
-        if loan.engine is shelf.shared and not broken and not self._closed:
+        if loan.engine is shelf.shared and not self._closed and (not broken or _is_mended(loan.engine)):
             pass
         elif self._to_keep(loan.engine, shelf) and not broken and _has_forgotten(loan.engine):
             shelf.idle.append(loan.engine)
@@ -214,6 +214,11 @@ def _has_forgotten(engine: Engine) -> bool:
         _log.warning("%s could not forget its session: %s", engine.info.engine, type(error).__name__)
         return False
     return True
+
+
+def _is_mended(engine: Engine) -> bool:
+    """Whether what failed in one session does not concern the next."""
+    return isinstance(engine, Mends) and engine.mended()
 
 
 def named(stage: Any) -> str:

@@ -41,6 +41,9 @@ KINDS: tuple[Kind, ...] = ("stt", "llm", "tts", "omni", "turn")
 PER_SESSION = frozenset({"system", "history", "audio_input"})
 """Options of a stage that are the session's, not the engine's: they make no other copy of it."""
 
+OMNI_PER_SESSION = PER_SESSION | {"instructions", "voice"}
+"""The same of a model that hears and speaks; elsewhere a voice is the engine's."""
+
 
 class Busy(LocaraError):
     """All seats are taken. ``retry_after``: seconds after which one is probably free."""
@@ -131,7 +134,9 @@ class Seats:
         """Loads what a session without wishes needs, and returns what that is. Raises what loading raises."""
         omni = self.settings.stages.get("omni")
         kinds: tuple[Kind, ...] = ("omni", "turn") if omni is not None else ("turn", "stt", "llm", "tts")
-        loaded = await self.pool.warm({kind: _of_engine(self.settings.stages.get(kind)) for kind in kinds})
+        if omni is not None and self.settings.stages.get("stt") is not None:
+            kinds = (*kinds, "stt")
+        loaded = await self.pool.warm({kind: _of_engine(kind, self.settings.stages.get(kind)) for kind in kinds})
         if omni is None:
             await self._rehearse()
         return loaded
@@ -218,11 +223,13 @@ class Seats:
         """Stage -> a warm engine, with the session's own options."""
         named = {**self.settings.stages, **{kind: one for kind, one in wish.stages.items() if one is not None}}
         if "omni" in wish.stages:
-            named = {"omni": wish.stages["omni"]}
+            named = {kind: wish.stages[kind] for kind in ("omni", "stt") if kind in wish.stages}
         elif any(kind in wish.stages for kind in ("stt", "llm", "tts")):
             named.pop("omni", None)
         declared = Declared(wish.app)
-        kinds: list[Kind] = ["omni"] if named.get("omni") is not None else ["stt", "llm", "tts"]
+        kinds: list[Kind] = ["stt", "llm", "tts"]
+        if named.get("omni") is not None:  # with a recogniser beside it, if one is named
+            kinds = ["omni", "stt"] if named.get("stt") is not None else ["omni"]
         llm = named.get("llm")
         if isinstance(llm, Mapping) and llm.get("audio_input") and "stt" in kinds:
             kinds.remove("stt")
@@ -234,11 +241,12 @@ class Seats:
             if kind == "turn" and stage == "silence":
                 stages["turn_detection"] = stage
                 continue
-            loan = await self.pool.take(kind, _of_engine(stage))
+            loan = await self.pool.take(kind, _of_engine(kind, stage))
             loans.append(loan)
-            options = _of_session(stage)
-            if kind == "llm" and wish.system is not None:
+            options = _of_session(kind, stage)
+            if kind in ("llm", "omni") and wish.system is not None:
                 options["system"] = wish.system
+                options.pop("instructions", None)
             lent = Lent(loan.engine)
             stages["turn_detection" if kind == "turn" else kind] = {"model": lent, **options} if options else lent
         return stages
@@ -296,14 +304,18 @@ def failed(metrics: Mapping[str, float]) -> frozenset[str]:
     return frozenset(KINDS) if "session" in stages else stages & frozenset(KINDS)
 
 
-def _of_session(stage: Any) -> dict[str, Any]:
+def _per_session(kind: Kind) -> frozenset[str]:
+    return OMNI_PER_SESSION if kind == "omni" else PER_SESSION
+
+
+def _of_session(kind: Kind, stage: Any) -> dict[str, Any]:
     """The options of ``stage`` that are the session's own."""
     named = stage if isinstance(stage, Mapping) else {}
-    return {name: value for name, value in named.items() if name in PER_SESSION}
+    return {name: value for name, value in named.items() if name in _per_session(kind)}
 
 
-def _of_engine(stage: Any) -> Any:
+def _of_engine(kind: Kind, stage: Any) -> Any:
     """``stage`` without what is the session's own; None where nothing is left of it."""
     if not isinstance(stage, Mapping):
         return stage
-    return {name: value for name, value in stage.items() if name not in PER_SESSION} or None
+    return {name: value for name, value in stage.items() if name not in _per_session(kind)} or None

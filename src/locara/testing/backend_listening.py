@@ -121,10 +121,12 @@ class Listening:
             if self.can.clocked if paced is None else paced:
                 await asyncio.sleep(max(0.0, began + number * BLOCK_SECONDS - loop.time()))
 
-    async def ask(self, reply: int) -> bool:
-        """The end of a turn: with the whole of it as a message, where the model does not keep it itself."""
+    async def ask(self, reply: int, typed: str = "") -> bool:
+        """The end of a turn: with the whole of it as a message, where the model does not keep it itself. ``typed``: it was
+        written, not said."""
         sound = np.concatenate(self._heard) if self._heard else silence(0)
-        messages = (Message("user", "", sounds=(Sound(sound),)),) if self.can.memory == "locara" else ()
+        message = Message("user", typed) if typed else Message("user", "", sounds=(Sound(sound),))
+        messages = (message,) if self.can.memory == "locara" else ()
         return await self.backend.signal(self.session, TurnEnd(reply, messages))
 
     def begin_turn(self) -> None:
@@ -206,9 +208,10 @@ class Examination:
             await asyncio.sleep(QUIET_SECONDS)
             return talk
 
-    async def answer(self, *sounds: Samples, revoke_after: int = 0, noise: Samples | None = None) -> tuple[str, int]:
-        """The text, and the samples, of the reply to a turn of these ``sounds``. After the first ``revoke_after`` of them
-        a reply is asked for and revoked; before all of them ``noise`` is heard and disregarded."""
+    async def answer(self, *sounds: Samples, revoke_after: int = 0, noise: Samples | None = None) -> str:
+        """The text (of a model that tells none the number of samples) of the reply to a turn of these ``sounds``. After
+        the first ``revoke_after`` of them a reply is asked for and revoked; before all of them ``noise`` is heard and
+        disregarded."""
         self.only_when_asked()
         async with Listening(self.backend) as talk:
             if noise is not None:
@@ -222,7 +225,7 @@ class Examination:
                     await self.backend.signal(talk.session, Cancel(0, revoke=True))
             await talk.ask(1)
             await talk.replied(1, ANSWER_SECONDS)
-            return talk.text_of(1), talk.sound_of(1).size
+            return talk.text_of(1) or f"{talk.sound_of(1).size} samples"
 
     def only_when_asked(self) -> None:
         """Raises `NotForThis` for a model that leads its turns itself."""

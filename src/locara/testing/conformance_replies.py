@@ -38,6 +38,8 @@ from locara.testing.backend_listening import (
 )
 from locara.testing.conformance import Failed, NotForThis, expect
 
+TYPED = "What time is it?"
+
 FLOOD_SECONDS, FLOOD_MOST = 45.0, 5.0
 """So much sound at once is pushed in so many seconds, whatever the model makes of it: ``push_audio`` does not wait."""
 
@@ -203,12 +205,12 @@ async def _survives_odd_signals(of: Examination) -> None:
 
 async def _takes_text(of: Examination) -> None:
     async with Listening(of.backend) as talk:
-        taken = await of.backend.signal(talk.session, UserTyped("What time is it?"))
+        taken = await of.backend.signal(talk.session, UserTyped(TYPED))
         expect(taken == of.can.takes_text, f"takes_text is {of.can.takes_text}, and UserTyped gave {taken}")
         if not taken:
             raise NotForThis("it takes no text")
         if of.asked:
-            await talk.ask(0)
+            await talk.ask(0, TYPED)
             await talk.replied(0, ANSWER_SECONDS)
         else:
             await talk.until("an answer", lambda _: bool(talk.all_sound()), ANSWER_SECONDS)

@@ -57,6 +57,8 @@ class BackendSession:
         self._trouble: Trouble | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
+        self.refused = 0
+        """How often in a row no other session could be begun."""
         self._gave_up = False
         """No session could be begun; it is tried again with the next turn."""
         self._closed = False
@@ -198,7 +200,9 @@ class BackendSession:
                 self._name = await self.backend.start_session(self.settings)
         except BaseException:
             self._gave_up = True
+            self.refused += 1
             raise
+        self.refused = 0
         if self._hearing is not None:
             await asyncio.wait([self._hearing], timeout=self._deadlines.close)
         self._hearing = asyncio.create_task(self._hear(self._name), name="omni-events")

@@ -137,6 +137,16 @@ class Opens(Protocol):
 
 
 @runtime_checkable
+class Speculates(Protocol):
+    """A brain that says whether it can be asked for a reply that is perhaps not wanted. Brains without this can."""
+
+    @property
+    def speculates(self) -> bool:
+        """Known when it is open."""
+        ...
+
+
+@runtime_checkable
 class Leads(Protocol):
     """A brain whose model decides by itself when it speaks: it hears all the time, not only in the user's turns."""
 

@@ -141,7 +141,7 @@ def session(
     omni, vad, turn_detection = declared.omni(omni), declared.stage("vad", vad), declared.stage("turn", turn_detection)
     if omni is None:
         stt, llm, tts = declared.stage("stt", stt), declared.stage("llm", llm), declared.stage("tts", tts)
-    elif stt is not None:
+    elif stt is not None or app.variant == "omni":
         stt = declared.stage("stt", stt)
     if omni is None and not declared.strict:
         from locara.voice import choosing

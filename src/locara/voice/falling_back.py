@@ -15,7 +15,7 @@ from locara.audio import Samples
 from locara.engines.contracts import Engine, EngineInfo, Message, Sound, ToolCall
 from locara.errors import LocaraError
 from locara.voice import loading
-from locara.voice.brain import Brain, Deadlines, Exactness, KeepsSound, Leads, Post, failure
+from locara.voice.brain import Brain, Deadlines, Exactness, KeepsSound, Leads, Post, Speculates, failure
 from locara.voice.moves import Failed, Happened, Led, Stop, Wish
 
 _log = logging.getLogger("locara")
@@ -85,6 +85,11 @@ class FallingBack:
     def words(self) -> bool:
         """Of the one that there is now."""
         return self._now.words
+
+    @property
+    def speculates(self) -> bool:
+        """See `Speculates`. Of the one that there is now."""
+        return self._now.speculates if isinstance(self._now, Speculates) else True
 
     @property
     def engines(self) -> dict[str, Engine]:

@@ -31,7 +31,7 @@ from locara.gate.reference import Reference
 from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
 from locara.voice import loading, misheard, moves, turns
-from locara.voice.brain import Adjusts, Brain, Deadlines, Exchanges, KeepsSound, Leads, failure
+from locara.voice.brain import Adjusts, Brain, Deadlines, Exchanges, KeepsSound, Leads, Speculates, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
 from locara.voice.following import Following
@@ -172,6 +172,8 @@ class Loop:
         self._mouth = Mouth(rate, allowed(self.parts.sink, self.parts.grant))
         led = self._brain.lead == "model"
         rules = dataclasses.replace(self.parts.rules, output_rate=rate, words=self._brain.words, led_by_model=led)
+        if isinstance(self._brain, Speculates):
+            rules = dataclasses.replace(rules, speculates=self._brain.speculates)
         if self.parts.wake is not None:
             rules = dataclasses.replace(rules, wake_word=self.parts.wake.word)  # known for certain once it is loaded
         self.state = dataclasses.replace(self.state, rules=rules)

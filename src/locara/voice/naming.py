@@ -8,8 +8,11 @@ that the catalog does not have goes to the engines as it is: plugins, addresses 
 from __future__ import annotations
 
 import difflib
+import platform
+import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from locara.catalog import extras, fitting, index
@@ -40,6 +43,8 @@ def named(kind: Kind, model: str, options: Mapping[str, Any]) -> Engine:
     (no such name, an extra that is not installed, no engine for it) and ``ModelMissing`` (its files are not here).
     """
     own = {name: value for name, value in options.items() if name != ANYWAY}
+    if kind == "omni" and _is_folder(model):
+        return _from_folder(Path(model).expanduser(), own)
     row = index.find(model) if model else None
     if row is None:
         return _unlisted(kind, model, own)
@@ -59,6 +64,24 @@ def named(kind: Kind, model: str, options: Mapping[str, Any]) -> Engine:
     if not options.get(ANYWAY) and "url" not in own:
         _demand_room(row, this_machine())
     return registry.create(kind, name, {**given, **own})
+
+
+def _is_folder(model: str) -> bool:
+    """Whether a model is named by its place. A name of the catalog never has a separator before its last part."""
+    looks = model.startswith(("/", "./", "../", "~", ".\\")) or bool(PureWindowsPath(model).drive)
+    return looks or (bool(model) and not index.find(model) and Path(model).is_dir())
+
+
+def _from_folder(folder: Path, own: Mapping[str, Any]) -> Engine:
+    from locara.engines.omni import folders
+
+    if not folder.is_dir():
+        raise ModelMissing(
+            f"omni: there is no folder {folder}", stage="omni", model=str(folder), hint="give the folder of the model"
+        )
+    mac = sys.platform == "darwin" and platform.machine() == "arm64"
+    engine = own.get("engine") or folders.engine_for(folder, mac=mac)
+    return registry.create("omni", folder.name, {**own, "engine": engine, "path": str(folder)})
 
 
 def installed_engines(kind: str) -> frozenset[str]:

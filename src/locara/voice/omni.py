@@ -39,9 +39,12 @@ from locara.voice.backend_session import BackendSession
 from locara.voice.backend_tools import BackendTools
 from locara.voice.brain import Deadlines, Exactness, Post, failure
 from locara.voice.kept_sound import KeptSound
-from locara.voice.moves import Failed, Finished, Happened, Understood, Wish
+from locara.voice.moves import Failed, Finished, Happened, Stop, Understood, Wish
 from locara.voice.recognising import Recognising
 from locara.voice.streams import Fresh
+
+MOST_REFUSED = 3
+"""Turns in a row in which no session could be begun after one that was lost: then the model is gone, and not only away."""
 
 
 @dataclass(slots=True)
@@ -94,6 +97,11 @@ class HalfDuplexBrain:
     def words(self) -> bool:
         """Only a recogniser gives them for certain, and before the reply."""
         return self._side is not None
+
+    @property
+    def speculates(self) -> bool:
+        """A reply that cannot be stopped is asked for only when it is wanted."""
+        return self._backend.capabilities.cancels
 
     @property
     def engines(self) -> dict[str, Engine]:
@@ -384,6 +392,11 @@ class HalfDuplexBrain:
 
     async def _not_taken(self, error: BaseException, signal: Signal | None) -> None:
         """Sound or a signal did not reach the backend."""
+        if self._session.refused >= MOST_REFUSED:
+            told = failure(error, "omni")
+            await self._news(Failed(told.stage, told.code, told.message, told.hint, fatal=True))
+            await self._news(Stop("engine-lost"))
+            return
         if isinstance(signal, TurnEnd):
             made = self._replies.get(signal.reply)
             if made is not None and not made.complete:

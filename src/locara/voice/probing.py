@@ -1,6 +1,6 @@
 """How fast an engine is here: a recording recognised, a sentence said, a reply begun. Real inferences, timed.
 
-What may live here: the three measurements and their figures. Which models are measured, and where the figures are kept, is
+What may live here: the four measurements and their figures. Which models are measured, and where the figures are kept, is
 the business of whoever asks. Each takes a loaded engine, and ends by its deadline.
 """
 
@@ -8,11 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from locara.audio import BLOCK, RATE, Samples
-from locara.engines.contracts import LanguageModel, Message, Recogniser, ToolCall, Voice
+from locara.audio import BLOCK, RATE, Samples, resample
+from locara.engines.backend import (
+    BackendEvent,
+    BackendFailed,
+    BackendSettings,
+    Ended,
+    Frame,
+    ReplyAudio,
+    ReplyEnded,
+    TurnEnd,
+    VoiceBackend,
+)
+from locara.engines.contracts import LanguageModel, Message, Recogniser, Sound, ToolCall, Voice
 from locara.errors import EngineFailed
+from locara.voice.streams import each
 
 SENTENCE = "The train to the coast leaves at ten past nine, and the weather will be fine all day."
 """85 characters, about five seconds of speech: long enough for a steady pace."""
@@ -99,3 +112,60 @@ async def model(engine: LanguageModel, deadline: float) -> Measured:
         raise EngineFailed(f"llm: {engine.info.model} answered nothing", stage="llm", model=engine.info.model)
     pace = (len(times) - 1) / (times[-1] - times[0]) if times[-1] > times[0] else None
     return Measured(first=times[0] - began, tokens_a_second=pace, what=text.strip())
+
+
+async def backend(engine: VoiceBackend, recording: Samples, deadline: float) -> Measured:
+    """``recording`` (float32 at 16 kHz) said to it in a session of its own. ``first``: from the end of the turn to the first
+    sound, and ``real_time_factor`` of the reply; of a model that leads its turns, which is given the recording at the pace
+    of the clock, only ``first``: from the first sound in to the first sound out. Raises ``EngineFailed`` where none came."""
+    async with asyncio.timeout(deadline):
+        session = await engine.start_session(BackendSettings())
+        try:
+            return await _answered(engine, session, recording, deadline)
+        finally:
+            await engine.stop_session(session)
+
+
+async def _answered(engine: VoiceBackend, session: str, recording: Samples, deadline: float) -> Measured:
+    clock, can = asyncio.get_running_loop().time, engine.capabilities
+    sound = resample(recording, RATE, can.input_rate)
+    step = round(can.input_rate * BLOCK / RATE)
+    began = clock()
+
+    async def say() -> None:
+        for number, at in enumerate(range(0, sound.size, step), 1):
+            await engine.push_audio(session, sound[at : at + step])
+            if can.turn_owner != "locara":
+                await asyncio.sleep(max(0.0, began + number * BLOCK / RATE - clock()))
+
+    saying = asyncio.create_task(say(), name="probe-say")
+    try:
+        if can.turn_owner == "locara":
+            await saying
+            began = clock()
+            messages = (Message("user", "", sounds=(Sound(recording),)),) if can.memory == "locara" else ()
+            await engine.signal(session, TurnEnd(0, messages))
+        events = each(engine.event_stream(session), first=deadline, then=deadline)
+        async with contextlib.aclosing(events):  # type: ignore[type-var]
+            first, samples = await _sounded(engine, events, until_end=can.turn_owner == "locara")
+    finally:
+        saying.cancel()
+        await asyncio.wait([saying])
+    factor = (clock() - began) / (samples / can.output_rate) if can.turn_owner == "locara" else None
+    return Measured(factor, first - began)
+
+
+async def _sounded(engine: VoiceBackend, events: AsyncIterator[BackendEvent], *, until_end: bool) -> tuple[float, int]:
+    """When the first sound came, and how many samples did; ``until_end``: of the whole reply."""
+    first, samples, why = None, 0, "made no sound"
+    async for event in events:
+        if isinstance(event, ReplyAudio | Frame) and event.samples.size:
+            first = asyncio.get_running_loop().time() if first is None else first
+            samples += event.samples.size
+        elif isinstance(event, BackendFailed):
+            why = event.message
+        if isinstance(event, ReplyEnded | Ended) or (first is not None and not until_end):
+            break
+    if first is None:
+        raise EngineFailed(f"omni: {engine.info.model}: {why}", stage="omni", model=engine.info.model)
+    return first, samples

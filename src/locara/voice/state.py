@@ -138,6 +138,9 @@ class Rules:
     """Push to talk: still heard after the key is up, for people let go early."""
     words: bool = True
     """The brain gives the user's words. False: an end-to-end model that only speaks; a turn without words is a turn."""
+    speculates: bool = True
+    """A reply is prepared while it is not decided yet that the user has finished. False: what the model was once asked
+    cannot be taken back."""
     led_by_model: bool = False
     """The model decides by itself when it speaks and when it stops, see `model_led`."""
     output_rate: int = 24_000

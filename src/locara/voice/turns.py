@@ -351,7 +351,7 @@ def _prepare(step: Step, turn: Turn, *, soon: bool) -> None:
     other = step.s.rules.words and reply is not None and not evidence.same_words(reply.answers, turn.text)
     if reply is not None and not reply.committed and other:
         replies.drop_unheard(step)
-    if step.s.assistant is Assistant.IDLE and (soon or step.s.user is User.YIELDED):
+    if step.s.assistant is Assistant.IDLE and ((soon and step.s.rules.speculates) or step.s.user is User.YIELDED):
         replies.begin(step, turn.id, turn.text)
 
 

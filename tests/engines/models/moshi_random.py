@@ -90,14 +90,14 @@ def main() -> None:
     folder, kind, context = Path(sys.argv[1]), (sys.argv[2:] or ["moshi"])[0], int((sys.argv[3:] or ["60"])[0])
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(3)
+    torch.set_grad_enabled(False)
     card = tokenizer(folder / "tokenizer.model")
     books = 16 if kind == "personaplex" else 8
     config = {**loaders._lm_kwargs, **SIZES, "text_card": card, "context": context, "dep_q": books}
     model = loaders.get_moshi_lm(None, config, dtype=torch.float32)
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            if not name.endswith(".alpha"):
-                value.normal_(0, _SPREAD)
+    for name, value in model.named_parameters():
+        if not name.endswith(".alpha"):
+            value.normal_(0, _SPREAD)
     _save(stacked(model.state_dict()), folder / "model.safetensors")
     mimi(folder)
     # PersonaPlex's repository does not say the 16: its code does.
@@ -118,10 +118,31 @@ def voices(folder: Path, model: Any) -> None:
         file.setsampwidth(2)
         file.setframerate(16_000)
         file.writeframes((sound * 32767).astype("<i2").tobytes())
-    codes = torch.randint(0, 2048, (1, 17, 4))
-    codes[:, 0] = 3
-    embeddings = torch.randn(5, 1, 1, model.dim)
-    torch.save({"embeddings": embeddings, "cache": codes}, folder / "BERT.pt")
+    torch.save(saved_voice(model, torch.randint(0, 2048, (6, 8)).tolist()), folder / "BERT.pt")
+
+
+def saved_voice(model: Any, frames: list[list[int]]) -> dict[str, Any]:
+    """What NVIDIA's program writes for a voice with these codes: of each step what goes into the temporal transformer, and
+    the ring of four positions of tokens as it stands then."""
+    sine, silent = [430, 1268, 381, 1611, 1095, 1495, 56, 472], 3
+    count = len(frames)
+    streams = torch.full((17, count + 1), model.card)
+    streams[0] = silent
+    streams[0, 0] = model.text_card
+    for number, frame in enumerate(frames):
+        for first, codes in ((1, frame), (9, sine)):
+            if number:  # what stands at position 0 is replaced by the first tokens; so are the first delayed ones
+                streams[first, number] = codes[0]
+                streams[first + 1 : first + 8, number + 1] = torch.tensor(codes[1:])
+    inputs = [
+        model.text_emb(streams[:1, step : step + 1])
+        + sum(model.emb[book](streams[1 + book : 2 + book, step : step + 1]) for book in range(16))
+        for step in range(count - 1)
+    ]
+    ring = torch.zeros((1, 17, 4), dtype=torch.long)
+    for position in range(count - 3, count + 1):
+        ring[0, :, position % 4] = streams[:, position]
+    return {"embeddings": torch.stack(inputs), "cache": ring}
 
 
 def _save(state: Mapping[str, Any], path: Path) -> None:

@@ -1,11 +1,11 @@
 """What the package ``moshi`` itself says, and what our frame model says, for the same sound: run in an environment that has
 ``moshi``, by tests/engines/omni/test_moshi_frames.py.
 
-    python tests/engines/models/moshi_reference.py CASE FOLDER...
+    python tests/engines/models/moshi_reference.py MOSHI PERSONAPLEX [CASE...]
 
-Prints one JSON object: for each conversation the reference's tokens and ours, frame by frame, and how far the sounds are
-apart. The reference is written as plainly as can be: the loop of the package's own server for Moshi, and for PersonaPlex
-tables of what stands at which position of which stream, after NVIDIA's program.
+Prints one JSON object: for each conversation of each case the reference's tokens, how many of ours are the same, and how
+far the sounds are apart. The reference is written as plainly as can be: the loop of the package's own server for Moshi, and
+for PersonaPlex tables of what stands at which position of which stream, after NVIDIA's program.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from typing import Any
 os.environ["NO_TORCH_COMPILE"] = "1"
 
 import numpy as np
+import sentencepiece
 import torch
 from moshi.models import LMGen, loaders
 
-from locara.engines.omni import moshi_files, moshi_loading, personaplex, prompt_sound
+from locara.engines.omni import moshi_files, personaplex, prompt_sound
 from locara.engines.omni.moshi_worker import MoshiModel
 
 FRAME = 1920
@@ -68,7 +69,6 @@ class Reference:
             if code is not None:
                 tokens[:, book] = code
 
-    @torch.no_grad()
     def talk(self, frames: Frames) -> tuple[list[list[int]], Frames]:
         """The loop of ``moshi.server``."""
         tokens, said = [], []
@@ -83,7 +83,6 @@ class Reference:
                     said.append(self.mimi.decode(found[:, 1:])[0, 0].clamp(-1.0, 1.0).numpy())
         return tokens, said
 
-    @torch.no_grad()
     def talk_as(self, voice: list[list[int]] | None, role: Sequence[int], frames: Frames) -> Any:
         """A conversation after a prompt: first what the agent says and thinks in each frame of it, then the frames."""
         silence, sine = list(personaplex.SILENCE), list(personaplex.SINE)
@@ -114,10 +113,9 @@ class Reference:
         """Mimi's codes of a voice, all at once."""
         wave = prompt_sound.read(path, 24_000, personaplex.LEVEL)
         wave = np.pad(wave, (0, -wave.size % FRAME))
-        with torch.no_grad():
-            return self.mimi.encode(torch.from_numpy(wave)[None, None])[0].T.tolist()
+        codes: list[list[int]] = self.mimi.encode(torch.from_numpy(wave)[None, None])[0].T.tolist()
+        return codes
 
-    @torch.no_grad()
     def talk_from(self, path: Path, role: Sequence[int], frames: Frames) -> Any:
         """A conversation after a saved voice and a role."""
         saved = torch.load(path, weights_only=True)
@@ -176,22 +174,15 @@ def compare(theirs: tuple[list[list[int]], Frames], ours: Ours, slot: int) -> di
         (float(np.abs(one - other).max()) for one, other in zip(said, ours.said[slot], strict=False)), default=9.0
     )
     loudest = max(float(np.abs(one).max()) for one in said)
-    pieces = [piece(ours, one[0]) for one in tokens]
+    tokenizer = sentencepiece.SentencePieceProcessor(str(ours.model._files.tokenizer))
+    written = [tokenizer.id_to_piece(one[0]).replace("▁", " ") if one[0] not in (0, 3) else "" for one in tokens]
     return {
         "theirs": len(tokens), "ours": len(ours.tokens[slot]), "same": same, "apart": apart, "loudest": loudest,
-        "tokens": tokens, "text": ours.text[slot], "pieces": pieces,
+        "tokens": tokens, "text": ours.text[slot], "written": written,
     }  # fmt: skip
 
 
-def piece(ours: Ours, token: int) -> str:
-    """As the package's server writes it."""
-    import sentencepiece
-
-    tokenizer = sentencepiece.SentencePieceProcessor(str(ours.model._files.tokenizer))
-    return "" if token in (0, 3) else str(tokenizer.id_to_piece(token)).replace("▁", " ")
-
-
-def one(folder: Path, frames: int = 40) -> list[dict[str, Any]]:
+def one(folder: Path, frames: int = 30) -> list[dict[str, Any]]:
     """One conversation, as long as it likes."""
     ours, heard = Ours(folder), sound(1, frames)
     list(ours.open(0))
@@ -201,8 +192,8 @@ def one(folder: Path, frames: int = 40) -> list[dict[str, Any]]:
 
 
 def long(folder: Path) -> list[dict[str, Any]]:
-    """Past the window of 60 frames."""
-    return one(folder, 150)
+    """Past the window of 40 frames, twice around."""
+    return one(folder, 90)
 
 
 def batch(folder: Path) -> list[dict[str, Any]]:
@@ -225,7 +216,7 @@ def batch(folder: Path) -> list[dict[str, Any]]:
             ours.model.close(0)
             list(ours.open(0))
             right = iter(third)
-        if 19 <= number and number % 3:
+        if number >= 19 and number % 3:
             frames[0] = next(right)
         ours.step(frames) if frames else None
     for frame in left:
@@ -261,9 +252,15 @@ def persona(folder: Path) -> list[dict[str, Any]]:
     spoken = reference.talk_as(reference.voice_codes(folder / "voices" / "ANNA.wav"), words, second)
     saved = reference.talk_from(folder / "voices" / "BERT.pt", words, first)
     bare = reference.talk_from(folder / "voices" / "BERT.pt", [], second)
-    found, steps = [], []
+    found: list[dict[str, Any]] = []
+    steps: list[int] = []
     list(ours.open(0, instructions=role))
     left = iter(first)
+    given_up = ours.open(1, instructions="you are the bread", voice="ANNA")
+    for _ in range(7):  # in the middle of the voice
+        next(given_up)
+    given_up.close()  # type: ignore[attr-defined]
+    ours.model.close(1)
     for _again in range(2):
         prompt, many = ours.open(1, instructions=role, voice="ANNA"), 0
         for done in prompt:
@@ -287,13 +284,29 @@ def persona(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def tone(folder: Path) -> list[dict[str, Any]]:
+    """What the reference says to a tone, as ``tone.npy`` in the folder: for whoever asks our process the same."""
+    time = np.arange(12 * FRAME) / 24_000
+    heard = list((0.1 * np.sin(2 * np.pi * 190 * time)).astype(np.float32).reshape(12, FRAME))
+    tokens, said = Reference(folder).talk(heard)
+    np.save(folder / "tone.npy", np.stack(said))
+    return [{"tokens": tokens}]
+
+
 def main() -> None:
-    """Prints what was found."""
+    """Prints what was found, case by case."""
     torch.set_num_threads(1)
-    cases: dict[str, Callable[[Path], list[dict[str, Any]]]] = {
-        "one": one, "long": long, "batch": batch, "sampled": sampled, "persona": persona,
-    }  # fmt: skip
-    print(json.dumps(cases[sys.argv[1]](Path(sys.argv[2]))))
+    torch.set_grad_enabled(False)
+    moshi, persona_folder = Path(sys.argv[1]), Path(sys.argv[2])
+    cases: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "one": lambda: one(moshi),
+        "long": lambda: long(moshi),
+        "batch": lambda: batch(moshi),
+        "sampled": lambda: sampled(moshi),
+        "tone": lambda: tone(moshi),
+        "persona": lambda: persona(persona_folder),
+    }
+    print(json.dumps({name: cases[name]() for name in sys.argv[3:] or cases}))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ and nothing is fetched. File names: ``moshi/models/loaders.py`` of kyutai-labs/m
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,8 +48,8 @@ _LARGEST_TOKENIZER = 2**26  # bytes: 64 MB, a hundred times the published one
 @dataclass(frozen=True, slots=True)
 class MoshiFiles:
     """A folder that was found whole. ``config``: arguments of the language model, ``dep_q`` as the weights have it;
-    ``mimi_config``: None where Mimi is the published one; ``generation``: how it was meant to be sampled; ``quantized``:
-    weights in 8 bits; ``voices``: names of PersonaPlex's."""
+    ``mimi_config``: None where Mimi is the published one; ``generation``: how it was meant to be sampled; ``parameters``: of
+    the language model; ``quantized``: weights in 8 bits; ``voices``: names of PersonaPlex's."""
 
     folder: Path
     weights: Path
@@ -58,12 +59,13 @@ class MoshiFiles:
     mimi_config: Mapping[str, Any] | None
     generation: Mapping[str, Any]
     family: Family
+    parameters: int
     quantized: bool
     pieces: tuple[Piece, ...] = field(repr=False)
     voices: tuple[str, ...] = ()
 
     @property
-    def needed_bytes(self) -> int:
+    def size(self) -> int:
         """Bytes of all weights."""
         return self.weights.stat().st_size + self.mimi.stat().st_size
 
@@ -85,7 +87,7 @@ def read(folder: Path, family: str = "auto") -> MoshiFiles:
     tensors = header(weights)
     _refuse_mlx(weights, tensors)
     books = sum(1 for name in tensors if name.startswith("linears.") and name.endswith(".weight"))
-    voices = _voices(folder)
+    voices = voice_names(folder)
     kind = _family(family, raw, config, books, folder)
     if kind == "personaplex" and books == 2 * AGENT_BOOKS:
         config["dep_q"] = books
@@ -103,6 +105,7 @@ def read(folder: Path, family: str = "auto") -> MoshiFiles:
         mimi_config=mimi_config,
         generation=dict(raw.get("lm_gen_config") or {}),
         family=kind,
+        parameters=sum(math.prod(one.shape) for one in tensors.values()),
         quantized=any(one.dtype == "I8" for one in tensors.values()),
         pieces=tokenizer_pieces(tokenizer, int(config["text_card"])),
         voices=voices,
@@ -258,7 +261,8 @@ def _family(wanted: str, raw: Mapping[str, Any], config: Mapping[str, Any], book
     return kind
 
 
-def _voices(folder: Path) -> tuple[str, ...]:
+def voice_names(folder: Path) -> tuple[str, ...]:
+    """PersonaPlex's voices that lie there; none where it is no folder."""
     place = folder / VOICES
     if not place.is_dir():
         return ()
@@ -272,7 +276,7 @@ def _check_mimi(path: Path, config: Mapping[str, Any] | None, sizes: Mapping[str
         expected = list(moshi_shapes.codec(told))
         books, bins = int(told["quantizer"]["n_q"]), int(told["quantizer"]["bins"])
     except (KeyError, TypeError, ValueError) as error:
-        raise Trouble(f"the configuration of {path.name} does not say {error}", hint=_AGAIN) from None
+        raise Trouble(f"the configuration of {path} does not say {error}", hint=_AGAIN) from None
     check(path, tensors, expected, more=True)
     if bins != sizes["card"] or books < sizes["n_q"] - AGENT_BOOKS:
         raise Trouble(

@@ -9,7 +9,6 @@ import importlib.util
 import os
 import re
 import shutil
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,30 +42,22 @@ def device(wanted: str) -> Any:
     return torch.device(wanted)
 
 
-def number_format(torch: Any, wanted: str, files: MoshiFiles, where: Any) -> Any:
-    """The torch type to compute in. ``wanted``: ``auto``, ``bf16``, ``fp16``, ``fp32`` or ``int8``. Weights in 8 bits are
-    read as they were published, by bitsandbytes, and nothing is quantised here. Raises ``Trouble``."""
-    if wanted == "int8" and not files.quantized:
-        raise Trouble(
-            f"{files.weights} is not in 8 bits", hint="download the repository with q8 in its name, or precision=bf16"
-        )
+def number_format(torch: Any, wanted: str, files: MoshiFiles) -> Any:
+    """The torch type to compute in. ``wanted``: ``auto`` (as published), ``bf16``, ``fp16`` or ``fp32``. Raises ``Trouble``
+    for weights in 8 bits: ``moshi`` 0.2.13 turns their scales into 16 bits when it reads them, and then refuses those."""
     if files.quantized:
-        if wanted not in ("auto", "int8"):
-            raise Trouble(f"{files.weights} is in 8 bits", hint="precision=int8, or download the bf16 weights")
-        if where.type != "cuda" or importlib.util.find_spec("bitsandbytes") is None:
-            raise Trouble(
-                f"{files.weights} is in 8 bits, which runs on CUDA alone, by the package bitsandbytes",
-                hint=f'"{sys.executable}" -m pip install bitsandbytes, or download the bf16 weights',
-            )
+        raise Trouble(
+            f"{files.weights} is in 8 bits, which the package moshi does not run",
+            hint="download the bf16 weights, or use MLX, which has 8 and 4 bits",
+        )
     return {"fp16": torch.float16, "fp32": torch.float32}.get(wanted, torch.bfloat16)
 
 
 def refuse_too_large(torch: Any, files: MoshiFiles, where: Any, dtype: Any, slots: int) -> None:
     """Raises ``Trouble`` with the figures where weights and caches do not fit: torch would fail minutes later, and the
     system might end other programs first."""
-    each = dtype.itemsize
-    growth = 1.0 if files.quantized else each / 2  # published in 16 bits
-    weights = files.weights.stat().st_size * growth + files.mimi.stat().st_size
+    each = int(dtype.itemsize)
+    weights = files.parameters * each + files.mimi.stat().st_size
     needed = weights + slots * files.memory_per_slot(each) + (_WORK_BYTES if where.type == "cuda" else 0)
     free = torch.cuda.mem_get_info(where)[0] if where.type == "cuda" else free_memory()
     if free is not None and needed > free:

@@ -87,9 +87,12 @@ class Forcing:
 class Prompting:
     """The prompts of one loaded PersonaPlex."""
 
-    def __init__(self, files: MoshiFiles, mimi: Any, steps: Any, ear: Rows, mind: Rows, forcing: Forcing, slots: int):
+    def __init__(
+        self, torch: Any, files: MoshiFiles, mimi: Any, steps: Any, ear: Rows, mind: Rows, forcing: Forcing, slots: int
+    ) -> None:
         import sentencepiece
 
+        self._torch = torch
         self._files = files
         self._mimi = mimi
         self._steps = steps
@@ -148,7 +151,7 @@ class Prompting:
         self._refuse_long(path, count)
         for number, frame in enumerate(saved.embeddings, 1):
             self._mind.only(frozenset((slot,)))
-            with self._no_grad():
+            with self._torch.no_grad():
                 moshi_slots.feed(self._steps, self._slots, frame)
             yield number / (count + more + 1)
         moshi_slots.put_tokens(self._steps, slot, count, saved.ring(self._steps.max_delay + 2))
@@ -170,11 +173,11 @@ class Prompting:
 
     def _codes(self, slot: int, frames: np.ndarray[Any, np.dtype[np.float32]]) -> Iterator[Codes]:
         """Mimi's codes of each frame, heard in the conversation's own row."""
-        batch = self._steps.delays_cuda.new_zeros((self._slots, 1, frames.shape[1]), dtype=self._float())
+        batch = self._steps.delays_cuda.new_zeros((self._slots, 1, frames.shape[1]), dtype=self._torch.float32)
         for frame in frames:
             batch[slot, 0] = batch.new_tensor(frame)
             self._ear.only(frozenset((slot,)))
-            with self._no_grad():
+            with self._torch.no_grad():
                 found = self._mimi.encode(batch)
             yield tuple(found[slot, :, 0].tolist())
 
@@ -188,7 +191,7 @@ class Prompting:
 
     def _force(self, slot: int, forced: Forced) -> None:
         self._mind.only(frozenset((slot,)))
-        with self._no_grad():
+        with self._torch.no_grad():
             self._forcing.step(self._steps, self._slots, forced)
 
     # --- what was heard once ------------------------------------------------------------------------------------------
@@ -209,13 +212,3 @@ class Prompting:
         self._known[key] = (state, last)
         while len(self._known) > _KEPT or sum(one.size for one, _ in self._known.values()) > _KEPT_BYTES:
             self._known.popitem(last=False)
-
-    def _no_grad(self) -> Any:
-        import torch
-
-        return torch.no_grad()
-
-    def _float(self) -> Any:
-        import torch
-
-        return torch.float32

@@ -47,32 +47,40 @@ class MoshiModel:
 
     def load(self, options: Mapping[str, Any], report: Callable[[str], None]) -> FrameFacts:
         """See `FrameModel`."""
-        files = self._files = moshi_files.read(Path(options["path"]), str(options.get("family", "auto")))
-        self._voice = _usual_voice(files, str(options.get("voice") or ""))
-        self._slots = int(options.get("slots", 1))
-        self._seed = options.get("seed")
+        files = moshi_files.read(Path(options["path"]), str(options.get("family", "auto")))
+        usual = _usual_voice(files, str(options.get("voice") or ""))
+        import torch
+
+        torch.set_num_threads(int(options.get("threads", 1)))
+        where = moshi_loading.device(str(options.get("device", "auto")))
+        dtype = moshi_loading.number_format(torch, str(options.get("precision", "auto")), files)
+        moshi_loading.refuse_too_large(torch, files, where, dtype, int(options.get("slots", 1)))
+        report(f"reading {files.size / 1e9:.1f} GB of weights")
+        with torch.no_grad():
+            mimi, model = moshi_loading.load(files, where, dtype)
+        report("warming up")
+        return self.adopt(files, mimi, model, {**options, "voice": usual})
+
+    def adopt(self, files: MoshiFiles, mimi: Any, model: Any, options: Mapping[str, Any]) -> FrameFacts:
+        """Takes networks of the package that are on their device, and warms up. Options as for ``load``."""
         import torch
 
         self._torch = torch
-        torch.set_num_threads(int(options.get("threads", 1)))
-        where = moshi_loading.device(str(options.get("device", "auto")))
-        dtype = moshi_loading.number_format(torch, str(options.get("precision", "auto")), files, where)
-        moshi_loading.refuse_too_large(torch, files, where, dtype, self._slots)
-        report(f"reading {files.needed_bytes / 1e9:.1f} GB of weights")
+        self._files, self._mimi = files, mimi
+        self._voice = str(options.get("voice") or "")
+        self._slots = int(options.get("slots", 1))
+        self._seed = options.get("seed")
         with torch.no_grad():
-            self._mimi, model = moshi_loading.load(files, where, dtype)
             self._begin_streaming(model, options)
-            report("warming up")
             self._warm_up()
-        number = "int8" if files.quantized else str(dtype).removeprefix("torch.")
         return FrameFacts(
-            rate=int(self._mimi.sample_rate),
-            frame=int(self._mimi.frame_size),
+            rate=int(mimi.sample_rate),
+            frame=int(mimi.frame_size),
             slots=self._slots,
             instructions=files.family == "personaplex",
             voices=files.voices,
-            device=str(where),
-            note=f"{'PersonaPlex' if files.family == 'personaplex' else 'Moshi'}, {number}",
+            device=str(model.device),
+            note=f"{'PersonaPlex' if files.family == 'personaplex' else 'Moshi'}, {str(model.dtype).removeprefix('torch.')}",
         )
 
     def open(self, slot: int, settings: Mapping[str, Any]) -> Iterator[float]:
@@ -145,7 +153,7 @@ class MoshiModel:
             self._sound = self._sound.pin_memory()
         if self._files.family == "personaplex":
             self._prompting = Prompting(
-                self._files, self._mimi, self._steps, self._ear, self._mind, forcing, self._slots
+                self._torch, self._files, self._mimi, self._steps, self._ear, self._mind, forcing, self._slots
             )
 
     def _warm_up(self) -> None:
@@ -196,3 +204,9 @@ def _usual_voice(files: MoshiFiles, wanted: str) -> str:
     if wanted:
         raise Trouble(f"{files.folder} is Moshi, which has one voice", hint="leave the option voice out")
     return ""
+
+
+if __name__ == "__main__":
+    from locara.engines.frame_worker import serve_model
+
+    serve_model(MoshiModel())

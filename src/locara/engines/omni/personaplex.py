@@ -1,7 +1,8 @@
 """What PersonaPlex hears before a conversation: a voice and a role, forced on the model frame by frame.
 
-What may live here: the pure plan of that prompt, and how a voice is named. Source: NVIDIA/personaplex (MIT),
-``moshi/models/lm.py`` and ``moshi/server.py``: voice, half a second of silence, role, half a second of silence; the user is a sine meanwhile.
+What may live here: the pure plan of that prompt, and how a voice is named. Source: NVIDIA/personaplex (MIT), its
+``moshi/models/lm.py`` and ``moshi/server.py``: voice, half a second of silence, role, half a second of silence; the user is
+a sine meanwhile.
 
 A frame of the agent has a text token, a semantic code and seven acoustic codes, which stand one position later in the
 model's streams than the rest. So what is forced into one position comes from two frames.
