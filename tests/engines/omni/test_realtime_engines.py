@@ -79,6 +79,22 @@ def test_vllm_turn_by_turn_is_stopped_by_a_new_connection() -> None:
     asyncio.run(talk())
 
 
+def test_what_waits_to_be_sent_for_a_stopped_reply_is_not_sent_to_the_new_connection() -> None:
+    async def talk() -> None:
+        async with VllmTurn() as server, Talk(backend(f"realtime:vllm-omni:{server.url}#q")) as said:
+            await said.push(SPEAKS)
+            for number in (1, 2, 3):
+                await said.tell(TurnEnd(number))
+                if number < 3:
+                    await said.tell(Cancel(number, revoke=True))
+            await said.until(lambda: said.ended(3) == "finished")
+            assert said.text(3) == "Hello there."
+            assert np.allclose(server.turns[-1], SPEAKS, atol=1e-3)
+        assert not server.problems
+
+    asyncio.run(talk())
+
+
 @pytest.mark.parametrize(("dialect", "make"), [("vllm-omni-duplex", VllmDuplex), ("sglang-omni", Sglang)])
 def test_a_model_that_leads_says_when_it_speaks(dialect: str, make: Any) -> None:
     async def talk() -> None:

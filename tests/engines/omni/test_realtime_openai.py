@@ -140,6 +140,17 @@ def test_a_turn_shorter_than_the_server_takes_is_filled_with_silence() -> None:
     asyncio.run(talk())
 
 
+def test_sound_that_is_no_number_is_silence_and_too_loud_is_full_scale() -> None:
+    async def talk() -> None:
+        async with OpenAI() as server, Talk(backend(f"realtime:{server.url}")) as said:
+            await said.push(np.array([np.nan, np.inf, 4.0, -4.0] * 1200, np.float32))
+            await said.tell(TurnEnd(1))
+            await said.until(lambda: said.ended(1) == "finished")
+            assert np.allclose(server.turns[0][:4], [0.0, 0.0, 1.0, -1.0], atol=1e-3)
+
+    asyncio.run(talk())
+
+
 def test_what_is_typed_is_answered() -> None:
     async def talk() -> None:
         async with OpenAI() as server, Talk(backend(f"realtime:{server.url}")) as said:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from locara.engines.lane import Charging
 from locara.engines.omni.realtime_settings import Settings
 from locara.errors import ConfigError, EngineBusy, EngineFailed, LocaraError
 from locara.offline import promised
@@ -115,7 +116,8 @@ async def connect(settings: Settings) -> Link:
                 settings.url,
                 headers=headers,
                 protocols=(protocol,) if protocol else (),
-                heartbeat=PING_SECONDS,
+                # In virtual time the answer to a ping would be late at once.
+                heartbeat=None if isinstance(asyncio.get_running_loop(), Charging) else PING_SECONDS,
                 max_msg_size=MOST_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
             )

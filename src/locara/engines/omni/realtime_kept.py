@@ -12,9 +12,11 @@ KEPT_SECONDS = 120.0
 
 
 class Kept:
-    """What was pushed in this turn, and in the one before."""
+    """What was pushed in this turn, and in the one before. ``held``: the server gets it from here, so that of a turn that is
+    too long the latest part is kept, and of others nothing."""
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, *, held: bool = False) -> None:
+        self._held = held
         self._most = int(KEPT_SECONDS * rate)
         self._turn: list[Samples] = []
         self._open: list[Samples] = []
@@ -28,14 +30,22 @@ class Kept:
         """Whether the last turn can be taken back."""
         return not self._turn_lost and not self._lost
 
-    def push(self, samples: Samples) -> None:
-        """The next samples of the turn."""
+    def push(self, samples: Samples) -> int:
+        """The next samples of the turn. Returns how many of them will not be heard, because it is too long."""
         self.pushed += samples.size
+        if self._held:
+            self._open.append(samples)
+            skipped = 0
+            while self.pushed - skipped > self._most and len(self._open) > 1:
+                skipped += self._open.pop(0).size
+            self.pushed -= skipped
+            return skipped
         if self.pushed > self._most:
             self._open.clear()
             self._lost = True
         if not self._lost:
             self._open.append(samples)
+        return 0
 
     def commit(self) -> list[Samples]:
         """The turn is over, and this is its sound; empty where it was too long."""

@@ -48,7 +48,7 @@ class RealtimeSession:
         self.state: State = say.opening(settings, wanted)
         self._link: Link | None = None
         self._out = Outbox(self._dialect.input_rate, self._dialect.append_seconds)
-        self._kept = Kept(self._dialect.input_rate)
+        self._kept = Kept(self._dialect.input_rate, held=self._dialect.held)
         self._pushed = 0
         self._appends = 0
         self._wake = asyncio.Event()
@@ -102,8 +102,8 @@ class RealtimeSession:
         if self.over or not samples.size:
             return
         samples = clean(samples)[0]
-        if self._dialect.turn_owner == "locara":
-            self._kept.push(samples)
+        if self._dialect.turn_owner == "locara" and (skipped := self._kept.push(samples)):
+            self._tell(Lag(0.0, skipped))
         if not self._dialect.held:
             self._append(samples)
 
