@@ -238,6 +238,9 @@ def test_what_comes_of_a_cancelled_reply_is_dropped_by_its_name() -> None:
     state, effects = hear(state, "response.output_audio.delta", response_id="a", delta=SOUND)
     assert told(effects) == []
     assert state.stray == 2
+    cancelled = state.reply(1)
+    assert cancelled is not None
+    assert cancelled.items == (), "nor counted for what was heard of it"
     assert parse.sounded(state, 1, np.ones(3, np.float32), 0.0)[1] == (), "nor what had to be decoded first"
     _, effects = hear(state, "response.output_audio.delta", response_id="b", delta=SOUND)
     assert [one.reply for one in told(effects) if isinstance(one, ReplyAudio)] == [2]

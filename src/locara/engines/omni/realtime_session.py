@@ -23,8 +23,9 @@ from locara.engines.omni import realtime_state as states
 from locara.engines.omni.realtime_connection import STAGE, Gone, Link
 from locara.engines.omni.realtime_kept import Kept
 from locara.engines.omni.realtime_outbox import BEHIND_SECONDS, Outbox
+from locara.engines.omni.realtime_resuming import resumed
 from locara.engines.omni.realtime_settings import Settings
-from locara.engines.omni.realtime_shapes import decoded, encoded
+from locara.engines.omni.realtime_shapes import encoded
 from locara.engines.omni.realtime_state import Effect, State, Step
 from locara.errors import EngineTimeout, LocaraError, SessionError
 
@@ -33,8 +34,6 @@ MOST_EVENTS = 8192
 MOST_UNREAD_SECONDS = 300.0
 """Of sound: servers make a reply faster than it is heard, but not ones of five minutes."""
 HEARTBEAT_SECONDS = 30.0
-RESUME_PAUSES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""Seconds before each attempt to come back to a session whose connection was lost."""
 _NORMAL = (1000, 1001)
 
 
@@ -200,39 +199,17 @@ class RealtimeSession:
         """Whether the session goes on, by another connection."""
         if not self._dialect.resumes or not self.state.token or gone.code in _NORMAL:
             return False
-        for pause in RESUME_PAUSES:
-            await asyncio.sleep(pause)
-            try:
-                link = await connection.connect(self._settings)
-            except LocaraError:
-                continue
-            later: list[str] = []
-            try:
-                async with asyncio.timeout(self._settings.deadline):
-                    await link.send(say.resuming(self.state))
-                    kind = ""
-                    while kind not in ("resumed", "resync", "error"):
-                        later.append(await link.receive())
-                        message = decoded(later[-1]) or {}
-                        kind = str(self._dialect.events.get(str(message.get("type")), ""))
-            except (Gone, TimeoutError):
-                await link.close()
-                continue
-            except BaseException:
-                await link.close()
-                raise
-            if kind != "resumed":
-                await link.close()
-                return False
-            before, self._link = self._link, link
-            if before is not None:
-                await before.close()
-            for raw in later:
-                self._apply(self._understand(raw))
-            self._open.set()
-            self._wake.set()
-            return True
-        return False
+        found = await resumed(self._settings, self.state)
+        if found is None:
+            return False
+        before, (self._link, came) = self._link, found
+        if before is not None:
+            await before.close()
+        for raw in came:
+            self._apply(self._understand(raw))
+        self._open.set()
+        self._wake.set()
+        return True
 
     async def _renew(self, before: asyncio.Task[None] | None) -> None:
         """A new connection in the place of the old one, to a server that cannot be stopped in another way."""
