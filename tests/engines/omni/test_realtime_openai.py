@@ -295,6 +295,21 @@ def test_a_server_that_decides_turns_begins_and_ends_replies_itself() -> None:
     asyncio.run(talk())
 
 
+def test_what_a_server_has_made_already_is_interrupted_while_it_plays() -> None:
+    async def talk() -> None:
+        plan = Plan(reply_seconds=30.0)
+        async with SpeechToSpeech(plan) as server, Talk(backend(f"realtime:speech-to-speech:{server.url}")) as said:
+            await said.push(tone(0.5, 16_000))
+            await said.push(silence(8_000))
+            await said.until(lambda: said.sound(1).size == 30 * 16_000)
+            assert said.ended(1) == "", "it is made, and not heard"
+            await said.push(tone(0.5, 16_000))
+            await said.until(lambda: said.ended(1) == "interrupted")
+        assert not server.problems
+
+    asyncio.run(talk())
+
+
 def test_a_server_that_answers_unasked_is_told_of_once() -> None:
     async def talk() -> None:
         async with (

@@ -231,6 +231,9 @@ def _committed(step: Step, message: Message) -> None:
 
 def _voice_on(step: Step, message: Message) -> None:
     step.do(UserVoice(True))
+    for one in step.state.replies:
+        if one.plays_until is not None:
+            step.end(one.number, "interrupted")
     reply = step.state.made
     if step.dialect.turn_owner == "engine" and reply is not None and reply.began:
         step.end(reply.number, "interrupted")

@@ -41,6 +41,9 @@ def _of(step: Step, id_: str) -> Reply | None:
 
 
 def _new(step: Step, id_: str) -> Reply:
+    for before in step.state.replies:
+        if before.plays_until is not None:
+            step.end(before.number)
     number = max((one.number for one in step.state.replies), default=0) + 1
     return step.put(Reply(number, response=id_, last_response=id_, making=True))
 
@@ -131,7 +134,7 @@ def sound(step: Step, number: int, id_: str, content_index: int, samples: Sample
         items = (*items[:-1], replace(items[-1], samples=items[-1].samples + samples.size))
     else:
         items = (*items, Item(id_, content_index, samples.size))
-    step.put(replace(reply, items=items))
+    step.put(replace(reply, items=items, first=step.now if reply.first is None else reply.first))
     step.tell(ReplyAudio(number, samples))
 
 
@@ -166,7 +169,7 @@ def audio_done(step: Step, message: Message) -> None:
         _stray(step)
         return
     step.put(replace(reply, making=False, due=None))
-    step.end(reply.number)
+    step.made(reply.number)
     ask_next(step)
 
 
@@ -197,7 +200,7 @@ def done(step: Step, message: Message) -> None:
     elif status == "cancelled":
         step.end(reply.number, "interrupted" if details.get("reason") == "turn_detected" else "cancelled")
     elif not reply.calls:
-        step.end(reply.number)
+        step.made(reply.number)
     elif not reply.waiting and not reply.over:
         ask(step, reply.number)
         return

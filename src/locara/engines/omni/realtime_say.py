@@ -364,6 +364,9 @@ def ticked(state: State, now: float) -> tuple[State, tuple[Effect, ...]]:
     """What follows from a server that has been silent for too long."""
     step = Step(state, now)
     for reply in state.replies:
+        if reply.plays_until is not None and reply.plays_until <= now:
+            step.end(reply.number)
+            continue
         if reply.due is None or reply.due > now or step.state.phase == "over":
             continue
         if reply.over:

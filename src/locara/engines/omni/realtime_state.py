@@ -88,6 +88,10 @@ class Reply:
     """It was cancelled: the server may have made more of it than came."""
     due: float | None = None
     """When the server must have said something of it, on the clock of the loop."""
+    first: float | None = None
+    """When its first sound came."""
+    plays_until: float | None = None
+    """It is made; until then it plays, and its end is not told: the server's voice activity may still interrupt it."""
 
     @property
     def waiting(self) -> bool:
@@ -147,7 +151,7 @@ class State:
     @property
     def due(self) -> float | None:
         """When somebody must look at the clock."""
-        times = [one.due for one in self.replies if one.due is not None]
+        times = [time for one in self.replies for time in (one.due, one.plays_until) if time is not None]
         return min(times, default=None)
 
 
@@ -274,10 +278,22 @@ class Step:
         reply = self.state.reply(number)
         if reply is None or reply.over:
             return
-        self.change(number, over=True, due=reply.due if reply.making else None)
+        self.change(number, over=True, plays_until=None, due=reply.due if reply.making else None)
         self.set(queued=tuple(one for one in self.state.queued if one != number))
         if reply.began or self.dialect.turn_owner == "locara":
             self.do(ReplyEnded(number, reason))
+
+    def made(self, number: int) -> None:
+        """The server has made all of it. Where the server decides who speaks, and makes sound faster than it is heard, the
+        user may interrupt what is made already: so its end is told when it has been heard."""
+        reply = self.state.reply(number)
+        if reply is None or reply.over:
+            return
+        until = (reply.first or self.now) + reply.samples / self.dialect.output_rate
+        if self.dialect.turn_owner == "engine" and until > self.now:
+            self.change(number, plays_until=until)
+        else:
+            self.end(number)
 
     # --- the user's words ---------------------------------------------------------------------------------------------
 
