@@ -100,14 +100,14 @@ async def connect(settings: Settings) -> Link:
     """An open connection. Raises ``ConfigError``, ``EngineFailed`` and ``EngineBusy``."""
     import aiohttp
 
-    from locara.engines import loopback_ws
+    from locara.engines import loopback_aiohttp
 
     headers = _headers(settings)
     _demand_here(settings)
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse_redirect)
     trace.freeze()
-    session = loopback_ws.client()
+    session = loopback_aiohttp.client()
     session.trace_configs.append(trace)
     protocol = settings.dialect.subprotocol
     try:
@@ -177,13 +177,13 @@ def _untied(settings: Settings, error: Exception) -> LocaraError:
             settings, f"the certificate of {where} cannot be trusted ({type(error).__name__})",
             "give the server a certificate for this name, of an authority that this machine knows",
         )  # fmt: skip
-    from locara.engines import loopback_ws
+    from locara.engines import loopback_aiohttp
 
     cause: BaseException = getattr(error, "os_error", None) or error
     why = getattr(cause, "strerror", None) or (
         str(cause) if isinstance(cause, ConnectionError) else type(cause).__name__
     )
-    hint = loopback_ws.mended(cause, "is the server running, and is the address right?")
+    hint = loopback_aiohttp.mended(cause, "is the server running, and is the address right?")
     return _failed(settings, f"cannot connect to {where}: {why}", hint)
 
 
