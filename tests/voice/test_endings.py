@@ -8,7 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from locara.voice.endings import PATIENCE, Clause, ending, silence_needed
+from locara.voice import doubt
+from locara.voice.endings import (
+    COUNTED,
+    DIGIT_SECONDS,
+    PATIENCE,
+    SLOW,
+    WHOLE_NUMBER,
+    Clause,
+    ending,
+    heard_ending,
+    said_one_by_one,
+    silence_needed,
+)
+from locara.voice.evidence import words_of
 
 
 @pytest.mark.parametrize(
@@ -72,6 +85,41 @@ def test_a_number_being_dictated_is_not_over_before_it_can_be(text: str, how: Cl
     assert ending(text) is how
 
 
+FEW, MANY = (COUNTED + 0.5) * DIGIT_SECONDS, (WHOLE_NUMBER + 0.5) * DIGIT_SECONDS
+"""Seconds of voice."""
+
+
+@pytest.mark.parametrize(
+    ("text", "voiced", "confidence", "how"),
+    [
+        ("they go", FEW, 0.2, Clause.COUNTING),  # "seven six six", as pocketsphinx understands it
+        ("on the", FEW, 0.2, Clause.COUNTING),  # not a clause that hangs: there is no clause
+        ("on the", MANY, 0.2, Clause.UNSURE),
+        ("hey who did vote", MANY, 0.2, ending("hey who did vote")),
+        ("they go", FEW, 0.5, Clause.UNSURE),  # surely those words, said slowly
+        ("they go", FEW, None, Clause.UNSURE),  # a recogniser that does not tell how sure it is
+        ("they go", (COUNTED - 0.5) * DIGIT_SECONDS, 0.2, Clause.UNSURE),  # too short for a number
+        ("can i have some coffee", FEW, 0.2, Clause.FINISHED),  # as fast as speech
+        ("thank you", FEW, 0.2, Clause.WHOLE),
+        ("five five three four", MANY, 0.2, Clause.COUNTING),  # digits that were understood are counted by their words
+        ("", FEW, 0.2, Clause.UNSURE),
+        ("\u4f60\u597d", FEW, 0.2, Clause.UNSURE),  # "hello" in Chinese: two syllables, no Latin letter
+    ],
+)
+def test_digits_that_are_not_understood_are_counted_by_their_time(
+    text: str, voiced: float, confidence: float | None, how: Clause
+) -> None:
+    assert heard_ending(text, voiced, confidence) is how
+
+
+def test_after_a_group_of_misheard_digits_the_next_is_waited_for_and_a_whole_number_is_answered() -> None:
+    normal = PATIENCE["normal"]
+    plain = silence_needed("they go ahead", normal, 0.5)
+    group = silence_needed("they go ahead", normal, 0.5, voiced=FEW * 1.5, confidence=0.2)
+    number = silence_needed("they go ahead", normal, 0.5, voiced=MANY, confidence=0.2)
+    assert group > 1.5 > number == plain
+
+
 @pytest.mark.parametrize("name", PATIENCE)
 def test_the_less_finished_the_words_the_longer_the_silence(name: str) -> None:
     patience = PATIENCE[name]
@@ -119,3 +167,28 @@ def test_more_evidence_for_the_end_never_waits_longer(text: str, name: str, a: f
     low, high = sorted((a, b))
     waits = [silence_needed(text, PATIENCE[name], finished=one) for one in (low, high)]
     assert waits[0] >= waits[1]
+
+
+_seconds = st.floats(0.0, 60.0)
+
+
+@given(_texts, _seconds, _chances)
+def test_misheard_digits_are_never_more_than_the_voice_has_time_for(
+    text: str, voiced: float, confidence: float | None
+) -> None:
+    count = said_one_by_one(text, voiced, confidence)
+    assert 0 <= count * DIGIT_SECONDS <= voiced + 1e-6
+    if confidence is None or confidence >= doubt.FAINT:
+        assert count == 0
+
+
+@given(_texts, st.sampled_from(list(PATIENCE)), _chances, _seconds, _chances)
+def test_a_voice_as_fast_as_speech_or_a_sure_recogniser_changes_nothing(
+    text: str, name: str, finished: float | None, voiced: float, confidence: float | None
+) -> None:
+    plain = silence_needed(text, PATIENCE[name], finished)
+    said = sum(doubt.syllables(word) for word in words_of(text))
+    needed = silence_needed(text, PATIENCE[name], finished, voiced=voiced, confidence=confidence)
+    assert PATIENCE[name].least <= needed <= PATIENCE[name].last
+    if confidence is None or confidence >= doubt.FAINT or said >= SLOW * voiced:
+        assert needed == plain

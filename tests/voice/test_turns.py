@@ -102,10 +102,13 @@ class Talk:
     def quiet(self, duration: float) -> Talk:
         return self.hear(duration, 0.0, loud=False)
 
-    def understood(self, text: str, *, settled: bool = True, revision: int | None = None) -> Talk:
+    def understood(
+        self, text: str, *, settled: bool = True, revision: int | None = None, confidence: float = 0.8
+    ) -> Talk:
         turn = self.state.turn
         assert turn is not None
-        return self.tell(moves.Understood(turn.id, turn.revision if revision is None else revision, text, settled, 0.8))
+        revision = turn.revision if revision is None else revision
+        return self.tell(moves.Understood(turn.id, revision, text, settled, confidence))
 
     def sound(self, reply: int, text: str = "It is noon.", n: int = OUT, *, done: bool = True) -> Talk:
         """The whole of a reply, or its beginning."""
@@ -200,6 +203,13 @@ def test_a_turn_is_decided_after_the_silence_its_words_need(patience: str, text:
         assert talk.state.now < 9 * RATE
     assert talk.state.user is User.YIELDED
     assert seconds(talk.state.now) - 1.0 == pytest.approx(silence_needed(text, PATIENCE[patience]), abs=0.021)
+
+
+@pytest.mark.parametrize(("confidence", "decided"), [(0.8, True), (0.2, False)])
+def test_misheard_digits_are_given_time_for_the_next_group(confidence: float, decided: bool) -> None:
+    needed = silence_needed("they go", PATIENCE["normal"])
+    talk = Talk().voice(2.0).quiet(0.1).understood("they go", confidence=confidence).quiet(needed)
+    assert (talk.state.user is User.YIELDED) is decided
 
 
 def test_a_reply_is_prepared_while_the_turn_is_still_being_decided_and_counts_when_it_is() -> None:

@@ -331,7 +331,8 @@ def _consider(step: Step) -> None:
 
 
 def _silence_needed(rules: Rules, turn: Turn) -> float:
-    return endings.silence_needed(turn.text if turn.settled else None, rules.patience, turn.finished)
+    text, voiced = turn.text if turn.settled else None, turn.voiced / RATE
+    return endings.silence_needed(text, rules.patience, turn.finished, voiced=voiced, confidence=turn.confidence)
 
 
 def _prepare(step: Step, turn: Turn, *, soon: bool) -> None:
