@@ -8,11 +8,10 @@ waiting on pays as long as the user is still likely enough to go on in the next 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from locara.voice import doubt
+from locara.voice import dictating
 from locara.voice.evidence import words_of
 
 
@@ -96,31 +95,16 @@ _WHOLE = frozenset(
     )
 )  # fmt: skip
 
-_DIGITS = frozenset("zero oh one two three four five six seven eight nine double".split())
-_LIKE_DIGITS = frozenset("o to too for won ate tree sex hundred".split())
-"""What recognisers make of digits; they count only among digits."""
-COUNTED = 3
-"""So many digits in a row are a number being dictated, not "two coffees"."""
-WHOLE_NUMBER = 7
-"""A dictated number of fewer digits probably goes on: telephone, card and account numbers have seven and more."""
-
-DIGIT_SECONDS = 0.38
-"""Seconds of voice, as voice activity sees it, that a dictated digit takes: the median of 30 dictations by 6 speakers. So
-digits can be counted where they are not understood."""
-SLOW = 3.0
-"""Fewer syllables than this in a second of voice are things said one by one. Recognised of dictated digits: 1.9; of spoken
-orders: 4.6 (medians, pocketsphinx). Below `doubt.FAINT` of confidence only: an order of which a half was lost is as slow."""
-
 
 def ending(text: str) -> Clause:
     """Whether ``text`` ends where a speaker would stop. Recognisers give no punctuation, so mostly the last word tells."""
     stripped = text.rstrip()
     words = words_of(text)
-    dictated = _dictated(words)
+    dictated = dictating.digits_at_the_end(words)
     if stripped.endswith((",", ";", ":", "-", "…", "...")):
         return Clause.HANGING
-    if not words or dictated >= COUNTED:
-        return Clause.COUNTING if COUNTED <= dictated < WHOLE_NUMBER else Clause.UNSURE
+    if not words or dictated >= dictating.COUNTED:
+        return Clause.COUNTING if dictating.COUNTED <= dictated < dictating.WHOLE_NUMBER else Clause.UNSURE
     return _ending_of(words, stripped)
 
 
@@ -133,39 +117,6 @@ def _ending_of(words: tuple[str, ...], stripped: str) -> Clause:
     if stripped.endswith((".", "!")) or (len(words) >= 3 and words[0] in _OPENERS):
         return Clause.FINISHED
     return Clause.FINISHED if len(words) >= 5 else Clause.UNSURE
-
-
-def _dictated(words: Sequence[str]) -> int:
-    """How many digits the text ends with."""
-    count = digits = 0
-    for word in reversed(words):
-        if word in _DIGITS or word.isdigit():
-            digits += len(word) if word.isdigit() else 1
-        elif word not in _LIKE_DIGITS:
-            break
-        count += len(word) if word.isdigit() else 1
-    return count if 2 * digits > count else 0
-
-
-def said_one_by_one(text: str, voiced: float, confidence: float | None) -> int:
-    """How many digits ``voiced`` seconds of voice are, if ``text`` is what a recogniser makes of digits it does not know:
-    faint words, and too few of them for the voice. 0 if not, or if it is not known how sure the recogniser is."""
-    words = words_of(text)
-    if not words or words in _WHOLE or confidence is None or confidence >= doubt.FAINT or not text.isascii():
-        return 0  # syllables are counted in Latin letters
-    slow = sum(map(doubt.syllables, words)) < SLOW * voiced
-    return int(voiced / DIGIT_SECONDS) if slow else 0
-
-
-def heard_ending(text: str, voiced: float, confidence: float | None) -> Clause:
-    """How ``text`` ends, `ending`, unless it is misheard digits: they end no clause, but they can be counted."""
-    clause = ending(text)
-    count = said_one_by_one(text, voiced, confidence)
-    if clause is Clause.COUNTING or count < COUNTED:
-        return clause
-    if count < WHOLE_NUMBER:
-        return Clause.COUNTING
-    return Clause.UNSURE if clause is Clause.HANGING else clause
 
 
 def silence_needed(
@@ -184,8 +135,19 @@ def silence_needed(
     """
     if text is None:
         return patience.last
-    odds = BEFORE * WORDS_SAY[heard_ending(text, voiced, confidence)]
+    clause = ending(text)
+    odds = BEFORE * WORDS_SAY[clause]
     if finished is not None:
         believed = min(SURE, max(DOUBTFUL, finished))
         odds *= believed / (1.0 - believed)
+    whole = dictating.said(text, voiced) >= dictating.WHOLE_NUMBER
+    if words_of(text) not in _WHOLE and (whole or clause is not Clause.COUNTING):
+        misheard = dictating.misheard(text, voiced, confidence)
+        odds = _mixed(misheard, BEFORE * WORDS_SAY[Clause.UNSURE if whole else Clause.COUNTING], odds)
     return float(min(patience.last, max(patience.least, patience.even * odds**-THINNING)))
+
+
+def _mixed(chance: float, odds: float, otherwise: float) -> float:
+    """The odds of what has ``odds`` with a chance of ``chance`` and else ``otherwise``."""
+    true = chance * odds / (1.0 + odds) + (1.0 - chance) * otherwise / (1.0 + otherwise)
+    return true / (1.0 - true)
