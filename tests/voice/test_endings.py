@@ -97,10 +97,9 @@ def test_after_a_group_of_misheard_digits_the_next_is_waited_for_and_a_whole_num
 )
 def test_what_is_not_misheard_digits_is_taken_as_it_is(text: str, voiced: float, confidence: float | None) -> None:
     for finished in (None, 0.1, 0.9):
-        plain = silence_needed(text, PATIENCE["normal"], finished)
-        assert silence_needed(
-            text, PATIENCE["normal"], finished, voiced=voiced, confidence=confidence
-        ) == pytest.approx(plain)
+        plain = silence_needed(text, PATIENCE["normal"], finished, confidence=confidence)
+        needed = silence_needed(text, PATIENCE["normal"], finished, voiced=voiced, confidence=confidence)
+        assert needed == pytest.approx(plain)
 
 
 def test_digits_of_which_some_were_understood_are_a_whole_number_by_their_time() -> None:
@@ -157,6 +156,16 @@ def test_more_evidence_for_the_end_never_waits_longer(text: str, name: str, a: f
     assert waits[0] >= waits[1]
 
 
+def test_words_that_the_recogniser_is_unsure_of_say_less() -> None:
+    normal = PATIENCE["normal"]
+    hanging = [silence_needed(TEXTS[Clause.HANGING], normal, confidence=one) for one in (0.1, 0.3, 0.5, 0.9, None)]
+    whole = [silence_needed(TEXTS[Clause.WHOLE], normal, confidence=one) for one in (0.1, 0.3, 0.5, 0.9, None)]
+    assert hanging[0] < hanging[1] < hanging[2] == hanging[3] == hanging[4]
+    assert whole[0] > whole[1] > whole[2] == whole[3] == whole[4]
+    counting = [silence_needed(TEXTS[Clause.COUNTING], normal, confidence=one) for one in (0.1, 0.9)]
+    assert counting[0] == counting[1]
+
+
 _seconds = st.floats(0.0, 60.0)
 
 
@@ -167,7 +176,7 @@ def test_a_voice_as_fast_as_speech_or_a_sure_recogniser_changes_next_to_nothing(
     needed = silence_needed(text, PATIENCE[name], finished, voiced=voiced, confidence=confidence)
     assert PATIENCE[name].least <= needed <= PATIENCE[name].last
     if misheard(text, voiced, confidence) < 0.001:
-        assert needed == pytest.approx(silence_needed(text, PATIENCE[name], finished), rel=0.05)
+        assert needed == pytest.approx(silence_needed(text, PATIENCE[name], finished, confidence=confidence), rel=0.05)
 
 
 @given(_texts, st.sampled_from(list(PATIENCE)), _seconds, _chances)

@@ -28,9 +28,9 @@ digits can be counted where they are not understood."""
 SLOW = 3.0
 """Syllables in a second of voice that may be either: of dictated digits that pocketsphinx misheard it finds 2.5, of spoken
 orders 4.4 (medians)."""
-MISHEARD = 0.2
+MISHEARD = 0.4
 """To one, the odds that words are misheard digits if they are as slow as `SLOW` and as faint as `doubt.FAINT`, with one
-number dictated to ten orders. Of as many it would be 2: logistic regression on six times 30 dictations and on 160 orders."""
+number dictated to five orders. Of as many it would be 2: logistic regression, six times 30 dictations and 160 orders."""
 FASTER = 7.0
 """So many times smaller are these odds for each syllable a second more. 7.5 by the same regression; 6.9 to 8.6 if one of the
 6 speakers or of the 6 seeds is left out."""

@@ -76,6 +76,10 @@ WORDS_SAY = {
 """How many times likelier such words are at the end of a turn than at a pause inside one. Recognisers mishear, so these are
 much closer to 1 than for a text that is right."""
 
+TRUSTED = 0.5
+"""Confidence (0 to 1) of the recogniser from which words say that much. Below, in proportion less: "espresso" that became
+"you're as" hangs, but nobody said that."""
+
 _HANGING = frozenset(
     """a an the and or but nor so because if when while although that which who whose whom than as of to in on at for
     from with without about into onto over under between through during by is are was were am be been being has have had
@@ -136,12 +140,14 @@ def silence_needed(
     if text is None:
         return patience.last
     clause = ending(text)
-    odds = BEFORE * WORDS_SAY[clause]
+    counting = clause is Clause.COUNTING  # digits are no guess at a clause
+    trust = 1.0 if confidence is None or counting else min(1.0, confidence / TRUSTED)
+    odds = BEFORE * WORDS_SAY[clause] ** trust
     if finished is not None:
         believed = min(SURE, max(DOUBTFUL, finished))
         odds *= believed / (1.0 - believed)
     whole = dictating.said(text, voiced) >= dictating.WHOLE_NUMBER
-    if words_of(text) not in _WHOLE and (whole or clause is not Clause.COUNTING):
+    if words_of(text) not in _WHOLE and (whole or not counting):
         misheard = dictating.misheard(text, voiced, confidence)
         odds = _mixed(misheard, BEFORE * WORDS_SAY[Clause.UNSURE if whole else Clause.COUNTING], odds)
     return float(min(patience.last, max(patience.least, patience.even * odds**-THINNING)))
