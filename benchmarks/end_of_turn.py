@@ -54,6 +54,7 @@ class Pause:
     judged_at: float | None = None
     finished: float | None = None
     voiced: float = 0.0
+    breaks: int = 0
     confidence: float | None = None
 
 
@@ -98,9 +99,8 @@ class Watch:
         now = after.now / RATE
         for effect in effects:
             if isinstance(effect, moves.Judge) and after.turn is not None:
-                self.pauses[effect.turn, effect.revision] = Pause(
-                    after.turn.speech_end / RATE, now, voiced=after.turn.voiced / RATE
-                )
+                end, voiced = after.turn.speech_end / RATE, after.turn.voiced / RATE
+                self.pauses[effect.turn, effect.revision] = Pause(end, now, voiced=voiced, breaks=after.turn.breaks)
         if isinstance(happened, moves.Understood) and happened.settled:
             self._note(
                 happened.turn, happened.revision, words_at=now, text=happened.text, confidence=happened.confidence
@@ -204,7 +204,9 @@ def _decided(pause: Pause, patience: Patience) -> float | None:
     ):
         if text is not None and not evidence.words_of(text):
             continue
-        needed = endings.silence_needed(text, patience, finished, voiced=pause.voiced, confidence=pause.confidence)
+        needed = endings.silence_needed(
+            text, patience, finished, voiced=pause.voiced, confidence=pause.confidence, breaks=pause.breaks
+        )
         due = max(at, pause.end + needed)
         if due < min(until, pause.resumed or 1e9):
             return due

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from locara.voice.dictating import COUNTED, DIGIT_SECONDS, digits_at_the_end, misheard, said
+from locara.voice.dictating import DIGIT_SECONDS, digits_at_the_end, misheard, said
 from locara.voice.evidence import words_of
 
 
@@ -27,17 +27,20 @@ def test_digits_at_the_end_are_counted(text: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "voiced", "confidence"),
+    ("text", "voiced", "confidence", "breaks"),
     [  # as pocketsphinx heard them
-        ("they go", 1.24, 0.18),
-        ("your fault you want it", 2.4, 0.21),
-        ("for one or", 1.96, 0.16),
-        ("one nine here agree", 1.94, 0.27),
-        ("nine nine two or you", 3.5, 0.36),
+        ("they go", 1.24, 0.18, 0),
+        ("your fault you want it", 2.4, 0.21, 1),
+        ("for one or", 1.96, 0.16, 0),
+        ("one nine here agree", 1.94, 0.27, 0),
+        ("nine nine two or you", 3.5, 0.36, 1),
+        ("that you are a", 2.62, 0.42, 2),
     ],
 )
-def test_dictated_digits_are_recognised_by_their_pace(text: str, voiced: float, confidence: float) -> None:
-    assert misheard(text, voiced, confidence) > 0.5
+def test_dictated_digits_are_told_from_how_they_are_said(
+    text: str, voiced: float, confidence: float, breaks: int
+) -> None:
+    assert misheard(text, voiced, confidence, breaks) > 0.5
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,7 @@ _sure = st.none() | st.floats(0.0, 1.0)
 def test_a_chance_is_a_chance_and_needs_time_for_a_few_digits(text: str, voiced: float, sure: float | None) -> None:
     chance = misheard(text, voiced, sure)
     assert 0.0 <= chance < 1.0
-    if sure is None or not words_of(text) or voiced < COUNTED * DIGIT_SECONDS:
+    if sure is None or not words_of(text) or voiced < 2 * DIGIT_SECONDS:
         assert chance == 0.0
 
 
@@ -74,9 +77,12 @@ def test_the_surer_the_recogniser_the_less_it_misheard(text: str, voiced: float,
     assert misheard(text, voiced, low) >= misheard(text, voiced, high)
 
 
-@given(_texts, st.floats(COUNTED * DIGIT_SECONDS, 30.0), st.floats(0.0, 30.0), st.floats(0.0, 1.0))
-def test_the_slower_the_likelier(text: str, voiced: float, more: float, sure: float) -> None:
+@given(_texts, st.floats(2 * DIGIT_SECONDS, 30.0), st.floats(0.0, 30.0), st.floats(0.0, 1.0), st.integers(0, 50))
+def test_the_slower_and_the_more_broken_the_likelier(
+    text: str, voiced: float, more: float, sure: float, breaks: int
+) -> None:
     assert misheard(text, voiced + more, sure) >= misheard(text, voiced, sure)
+    assert misheard(text, voiced, sure, breaks + 1) >= misheard(text, voiced, sure, breaks)
 
 
 @given(_texts, _voiced)

@@ -79,8 +79,8 @@ FEW, MANY = 4 * DIGIT_SECONDS, (WHOLE_NUMBER + 0.5) * DIGIT_SECONDS
 
 def test_after_a_group_of_misheard_digits_the_next_is_waited_for_and_a_whole_number_is_answered() -> None:
     normal = PATIENCE["normal"]
-    group = silence_needed("they go", normal, 0.9, voiced=FEW, confidence=0.15)
-    number = silence_needed("they go", normal, 0.9, voiced=MANY, confidence=0.15)
+    group = silence_needed("they go", normal, 0.9, voiced=FEW, confidence=0.15, breaks=1)
+    number = silence_needed("they go", normal, 0.9, voiced=MANY, confidence=0.15, breaks=1)
     assert group > 1.5 > number
     assert number > silence_needed("they go", normal, 0.9), "a digit that sounds finished is not the end of a number"
 
@@ -89,7 +89,7 @@ def test_after_a_group_of_misheard_digits_the_next_is_waited_for_and_a_whole_num
     ("text", "voiced", "confidence"),
     [
         ("they go", FEW, None),  # a recogniser that does not tell how sure it is
-        ("they go", FEW / 2, 0.15),  # too short for a number
+        ("they go", FEW / 3, 0.15),  # too short for a number
         ("thank you", FEW, 0.15),
         ("five five three four", FEW, 0.15),  # digits that were understood are counted by their words
         ("\u4f60\u597d", FEW, 0.15),  # "hello" in Chinese: two syllables, no Latin letter

@@ -130,12 +130,13 @@ def silence_needed(
     *,
     voiced: float = 0.0,
     confidence: float | None = None,
+    breaks: int = 0,
 ) -> float:
     """Seconds of silence after which the turn is over.
 
     ``text``: the settled words, or None as long as they are not settled. ``finished``: how likely the user has finished
     by the end-of-turn model, or None without one. ``voiced``: seconds of voice that the words come from. ``confidence``:
-    the recogniser's, 0 to 1, or None.
+    the recogniser's, 0 to 1, or None. ``breaks``: pauses of the turn of less than `dictating.BREAK_SECONDS`.
     """
     if text is None:
         return patience.last
@@ -148,7 +149,7 @@ def silence_needed(
         odds *= believed / (1.0 - believed)
     whole = dictating.said(text, voiced) >= dictating.WHOLE_NUMBER
     if words_of(text) not in _WHOLE and (whole or not counting):
-        misheard = dictating.misheard(text, voiced, confidence)
+        misheard = dictating.misheard(text, voiced, confidence, breaks)
         odds = _mixed(misheard, BEFORE * WORDS_SAY[Clause.UNSURE if whole else Clause.COUNTING], odds)
     return float(min(patience.last, max(patience.least, patience.even * odds**-THINNING)))
 
