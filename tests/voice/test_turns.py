@@ -222,6 +222,18 @@ def test_pauses_that_are_hardly_one_are_counted(gap: float, breaks: int) -> None
     assert talk.state.turn.breaks == 2 * breaks
 
 
+@pytest.mark.parametrize(("gap", "decided"), [(0.0, True), (0.15, False)])
+def test_a_voice_that_breaks_off_again_and_again_is_given_time(gap: float, decided: bool) -> None:
+    talk = Talk().voice(0.5)
+    for _ in range(3):
+        if gap:
+            talk.quiet(gap)
+        talk.voice(0.5)
+    needed = silence_needed("they go again", PATIENCE["normal"], voiced=2.0, confidence=0.4)
+    talk.quiet(0.1).understood("they go again", confidence=0.4).quiet(needed)
+    assert (talk.state.user is User.YIELDED) is decided
+
+
 def test_a_reply_is_prepared_while_the_turn_is_still_being_decided_and_counts_when_it_is() -> None:
     talk = Talk().voice(1.0).quiet(0.1)
     talk.took()

@@ -30,7 +30,7 @@ class Patience:
 PATIENCE = {
     "quick": Patience(even=0.35, least=0.15, last=1.6),
     "normal": Patience(even=0.48, least=0.2, last=2.5),
-    "patient": Patience(even=1.2, least=0.45, last=4.0),
+    "patient": Patience(even=1.25, least=0.45, last=4.0),
 }
 """One setting a person understands."""
 
