@@ -30,7 +30,7 @@ class Patience:
 PATIENCE = {
     "quick": Patience(even=0.35, least=0.15, last=1.6),
     "normal": Patience(even=0.48, least=0.2, last=2.5),
-    "patient": Patience(even=1.25, least=0.45, last=4.0),
+    "patient": Patience(even=1.35, least=0.45, last=4.0),
 }
 """One setting a person understands."""
 
@@ -77,8 +77,9 @@ WORDS_SAY = {
 much closer to 1 than for a text that is right."""
 
 TRUSTED = 0.5
-"""Confidence (0 to 1) of the recogniser from which words say that much. Below, in proportion less: "espresso" that became
-"you're as" hangs, but nobody said that."""
+"""Confidence (0 to 1) of the recogniser from which a clause that hangs says that much. Below, in proportion less: it hangs
+by its last word alone, and "espresso" that became "you're as" hangs, but nobody said that. Whether a clause is finished is
+seen by its length and its beginning, and survives a misheard word."""
 
 _HANGING = frozenset(
     """a an the and or but nor so because if when while although that which who whose whom than as of to in on at for
@@ -141,14 +142,13 @@ def silence_needed(
     if text is None:
         return patience.last
     clause = ending(text)
-    counting = clause is Clause.COUNTING  # digits are no guess at a clause
-    trust = 1.0 if confidence is None or counting else min(1.0, confidence / TRUSTED)
+    trust = min(1.0, confidence / TRUSTED) if confidence is not None and clause is Clause.HANGING else 1.0
     odds = BEFORE * WORDS_SAY[clause] ** trust
     if finished is not None:
         believed = min(SURE, max(DOUBTFUL, finished))
         odds *= believed / (1.0 - believed)
     whole = dictating.said(text, voiced) >= dictating.WHOLE_NUMBER
-    if words_of(text) not in _WHOLE and (whole or not counting):
+    if words_of(text) not in _WHOLE and (whole or clause is not Clause.COUNTING):
         misheard = dictating.misheard(text, voiced, confidence, breaks)
         odds = _mixed(misheard, BEFORE * WORDS_SAY[Clause.UNSURE if whole else Clause.COUNTING], odds)
     return float(min(patience.last, max(patience.least, patience.even * odds**-THINNING)))
