@@ -53,6 +53,9 @@ class Pause:
     text: str = ""
     judged_at: float | None = None
     finished: float | None = None
+    voiced: float = 0.0
+    breaks: int = 0
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,12 @@ class Watch:
         now = after.now / RATE
         for effect in effects:
             if isinstance(effect, moves.Judge) and after.turn is not None:
-                self.pauses[effect.turn, effect.revision] = Pause(after.turn.speech_end / RATE, now)
+                end, voiced = after.turn.speech_end / RATE, after.turn.voiced / RATE
+                self.pauses[effect.turn, effect.revision] = Pause(end, now, voiced=voiced, breaks=after.turn.breaks)
         if isinstance(happened, moves.Understood) and happened.settled:
-            self._note(happened.turn, happened.revision, words_at=now, text=happened.text)
+            self._note(
+                happened.turn, happened.revision, words_at=now, text=happened.text, confidence=happened.confidence
+            )
         if isinstance(happened, moves.Judged):
             self._note(happened.turn, happened.revision, judged_at=now, finished=happened.finished)
         if state.user is User.PAUSING and after.user is User.TALKING and state.turn is not None:
@@ -198,7 +204,10 @@ def _decided(pause: Pause, patience: Patience) -> float | None:
     ):
         if text is not None and not evidence.words_of(text):
             continue
-        due = max(at, pause.end + endings.silence_needed(text, patience, finished))
+        needed = endings.silence_needed(
+            text, patience, finished, voiced=pause.voiced, confidence=pause.confidence, breaks=pause.breaks
+        )
+        due = max(at, pause.end + needed)
         if due < min(until, pause.resumed or 1e9):
             return due
     return None

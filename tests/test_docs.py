@@ -18,7 +18,7 @@ import pytest
 
 from locara.cli import talk
 from locara.engines import backend
-from locara.voice import Deadlines, endings, events, evidence
+from locara.voice import Deadlines, dictating, endings, events, evidence
 from locara.voice.state import Assistant, Rules, User
 
 ROOT = Path(__file__).parents[1]
@@ -113,7 +113,7 @@ def test_the_numbers_of_the_evidence_are_those_of_the_code() -> None:
     told = section(read("turns.md"), "Evidence, and its numbers")
     numbers = {
         name: value
-        for module in (evidence, endings)
+        for module in (evidence, endings, dictating)
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, float | int)
     }

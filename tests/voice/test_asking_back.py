@@ -94,7 +94,7 @@ def test_a_voice_without_words_is_asked_back_once_its_turn_has_ended() -> None:
         ("normal", 0.97, 0.7),
         ("normal", None, 0.74),
         ("normal", 0.1, 1.92),
-        ("patient", None, 1.85),
+        ("patient", None, 2.08),
     ],
 )
 def test_it_waits_as_long_as_for_an_unsure_text_but_never_less_than_people_do(

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from locara import audio
 from locara.errors import ConfigError
-from locara.voice import drawing, endings, evidence
+from locara.voice import drawing, endings
 from locara.voice.drawing import (
     BEGIN,
     END,
@@ -111,11 +112,17 @@ def test_a_state_without_a_place_is_named() -> None:
 
 def test_every_number_of_the_evidence_has_its_value_and_its_reason() -> None:
     told = drawing.numbers()
-    for name, value in (*vars(evidence).items(), *vars(endings).items()):
-        if name.isupper() and isinstance(value, float | int):
+    for name, value in (pair for module in drawing.EVIDENCE for pair in vars(module).items()):
+        if name.isupper() and isinstance(value, float | int) and name not in vars(audio):  # not imported from there
             row = next(line for line in told.splitlines() if line.startswith(f"| `{name}` | {value:g} | "))
             assert len(row.split(" | ")[2]) > 10, f"{name} has no reason below it in its file"
+    assert "`RATE`" not in told
     assert all(f"| `{name}` | {one.even:g} | " in told for name, one in endings.PATIENCE.items())
+
+
+def test_two_numbers_of_one_name_have_each_its_own_reason() -> None:
+    said = [line.split(" | ")[2] for line in drawing.numbers().splitlines() if line.startswith("| `SURE` | ")]
+    assert len(said) == len(set(said)) == 2
 
 
 def test_only_what_is_between_the_markers_is_made_anew_and_twice_is_once() -> None:

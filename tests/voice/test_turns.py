@@ -13,6 +13,7 @@ from locara.engines.contracts import ToolCall
 from locara.gate.mouth import Mouth
 from locara.testing import Conversation, Line, play
 from locara.voice import events, evidence, moves
+from locara.voice.dictating import BREAK_SECONDS
 from locara.voice.endings import PATIENCE, PREPARE_SECONDS, silence_needed
 from locara.voice.state import SOUNDING, Assistant, Rules, State, User, at_rest
 from locara.voice.turns import MAX_SAYINGS, receive
@@ -102,10 +103,13 @@ class Talk:
     def quiet(self, duration: float) -> Talk:
         return self.hear(duration, 0.0, loud=False)
 
-    def understood(self, text: str, *, settled: bool = True, revision: int | None = None) -> Talk:
+    def understood(
+        self, text: str, *, settled: bool = True, revision: int | None = None, confidence: float = 0.8
+    ) -> Talk:
         turn = self.state.turn
         assert turn is not None
-        return self.tell(moves.Understood(turn.id, turn.revision if revision is None else revision, text, settled, 0.8))
+        revision = turn.revision if revision is None else revision
+        return self.tell(moves.Understood(turn.id, revision, text, settled, confidence))
 
     def sound(self, reply: int, text: str = "It is noon.", n: int = OUT, *, done: bool = True) -> Talk:
         """The whole of a reply, or its beginning."""
@@ -200,6 +204,34 @@ def test_a_turn_is_decided_after_the_silence_its_words_need(patience: str, text:
         assert talk.state.now < 9 * RATE
     assert talk.state.user is User.YIELDED
     assert seconds(talk.state.now) - 1.0 == pytest.approx(silence_needed(text, PATIENCE[patience]), abs=0.021)
+
+
+@pytest.mark.parametrize(("confidence", "decided"), [(0.8, True), (0.1, False)])
+def test_misheard_digits_are_given_time_for_the_next_group(confidence: float, decided: bool) -> None:
+    needed = silence_needed("they go", PATIENCE["normal"], confidence=confidence)
+    talk = Talk().voice(2.0).quiet(0.1).understood("they go", confidence=confidence).quiet(needed)
+    assert (talk.state.user is User.YIELDED) is decided
+
+
+@pytest.mark.parametrize(("gap", "breaks"), [(0.15, 1), (BREAK_SECONDS + 0.1, 0)])
+def test_pauses_that_are_hardly_one_are_counted(gap: float, breaks: int) -> None:
+    talk = Talk().voice(0.5).quiet(gap).voice(0.5)
+    assert talk.state.turn is not None
+    assert talk.state.turn.breaks == breaks
+    talk.quiet(gap).voice(0.5)
+    assert talk.state.turn.breaks == 2 * breaks
+
+
+@pytest.mark.parametrize(("gap", "decided"), [(0.0, True), (0.15, False)])
+def test_a_voice_that_breaks_off_again_and_again_is_given_time(gap: float, decided: bool) -> None:
+    talk = Talk().voice(0.5)
+    for _ in range(3):
+        if gap:
+            talk.quiet(gap)
+        talk.voice(0.5)
+    needed = silence_needed("they go again", PATIENCE["normal"], voiced=2.0, confidence=0.4)
+    talk.quiet(0.1).understood("they go again", confidence=0.4).quiet(needed)
+    assert (talk.state.user is User.YIELDED) is decided
 
 
 def test_a_reply_is_prepared_while_the_turn_is_still_being_decided_and_counts_when_it_is() -> None:

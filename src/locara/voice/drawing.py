@@ -27,7 +27,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from locara.errors import ConfigError
-from locara.voice import deriving, endings, evidence, misheard, model_led
+from locara.voice import deriving, dictating, endings, evidence, misheard, model_led
 from locara.voice.state import ASSISTANT, USER, Assistant, On, User
 
 BEGIN, NUMBERS, END = "<!-- drawn from the tables -->", "<!-- numbers of evidence.py -->", "<!-- end -->"
@@ -102,21 +102,20 @@ def page_part(machine: Machine) -> str:
     )
 
 
-EVIDENCE: tuple[ModuleType, ...] = (evidence, endings, misheard, model_led, deriving)
+EVIDENCE: tuple[ModuleType, ...] = (evidence, endings, dictating, misheard, model_led, deriving)
 """The files whose numbers are shown."""
 
 
-def reasons() -> dict[str, str]:
-    """Constant of `EVIDENCE` -> the reason that stands below it in the source."""
+def reasons(module: ModuleType) -> dict[str, str]:
+    """Constant that ``module`` itself sets -> the reason that stands below it in the source."""
     found: dict[str, str] = {}
-    for module in EVIDENCE:
-        for one, after in itertools.pairwise(ast.parse(inspect.getsource(module)).body):
-            match one, after:
-                case (
-                    ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)),
-                    ast.Expr(value=ast.Constant(value=str(text))),
-                ):
-                    found[name] = " ".join(text.split()).replace("``", "`").replace("|", "\\|")
+    for one, after in itertools.pairwise(ast.parse(inspect.getsource(module)).body):
+        match one, after:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = " ".join(text.split()).replace("``", "`").replace("|", "\\|")
     return found
 
 
@@ -143,13 +142,13 @@ def numbers() -> str:
     """The constants of `EVIDENCE` as a Markdown table with their reasons; the settings of patience, and what comes of
     them."""
     lines = ["| name | value | why |", "|---|---|---|"]
-    told = reasons()
     for module in EVIDENCE:
+        told = reasons(module)
         for name, value in vars(module).items():
-            if name.isupper() and isinstance(value, float | int):
-                lines.append(f"| `{name}` | {value:g} | {told.get(name, '')} |")
+            if name in told and name.isupper() and isinstance(value, float | int):
+                lines.append(f"| `{name}` | {value:g} | {told[name]} |")
     titles = [one.name for one in dataclasses.fields(endings.Patience)]
-    lines += ["", f"{told['PATIENCE']} Seconds since the last sample of speech:", ""]
+    lines += ["", f"{reasons(endings)['PATIENCE']} Seconds since the last sample of speech:", ""]
     lines += [f"| patience | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
     for name, patience in endings.PATIENCE.items():
         lines.append(f"| `{name}` | {' | '.join(f'{value:g}' for value in dataclasses.astuple(patience))} |")

@@ -8,10 +8,10 @@ waiting on pays as long as the user is still likely enough to go on in the next 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from locara.voice import dictating
 from locara.voice.evidence import words_of
 
 
@@ -30,7 +30,7 @@ class Patience:
 PATIENCE = {
     "quick": Patience(even=0.35, least=0.15, last=1.6),
     "normal": Patience(even=0.48, least=0.2, last=2.5),
-    "patient": Patience(even=1.2, least=0.45, last=4.0),
+    "patient": Patience(even=1.35, least=0.45, last=4.0),
 }
 """One setting a person understands."""
 
@@ -76,6 +76,11 @@ WORDS_SAY = {
 """How many times likelier such words are at the end of a turn than at a pause inside one. Recognisers mishear, so these are
 much closer to 1 than for a text that is right."""
 
+TRUSTED = 0.5
+"""Confidence (0 to 1) of the recogniser from which a clause that hangs says that much. Below, in proportion less: it hangs
+by its last word alone, and "espresso" that became "you're as" hangs, but nobody said that. Whether a clause is finished is
+seen by its length and its beginning, and survives a misheard word."""
+
 _HANGING = frozenset(
     """a an the and or but nor so because if when while although that which who whose whom than as of to in on at for
     from with without about into onto over under between through during by is are was were am be been being has have had
@@ -95,24 +100,16 @@ _WHOLE = frozenset(
     )
 )  # fmt: skip
 
-_DIGITS = frozenset("zero oh one two three four five six seven eight nine double".split())
-_LIKE_DIGITS = frozenset("o to too for won ate tree sex hundred".split())
-"""What recognisers make of digits; they count only among digits."""
-COUNTED = 3
-"""So many digits in a row are a number being dictated, not "two coffees"."""
-WHOLE_NUMBER = 7
-"""A dictated number of fewer digits probably goes on: telephone, card and account numbers have seven and more."""
-
 
 def ending(text: str) -> Clause:
     """Whether ``text`` ends where a speaker would stop. Recognisers give no punctuation, so mostly the last word tells."""
     stripped = text.rstrip()
     words = words_of(text)
-    dictated = _dictated(words)
+    dictated = dictating.digits_at_the_end(words)
     if stripped.endswith((",", ";", ":", "-", "…", "...")):
         return Clause.HANGING
-    if not words or dictated >= COUNTED:
-        return Clause.COUNTING if COUNTED <= dictated < WHOLE_NUMBER else Clause.UNSURE
+    if not words or dictated >= dictating.COUNTED:
+        return Clause.COUNTING if dictating.COUNTED <= dictated < dictating.WHOLE_NUMBER else Clause.UNSURE
     return _ending_of(words, stripped)
 
 
@@ -127,28 +124,37 @@ def _ending_of(words: tuple[str, ...], stripped: str) -> Clause:
     return Clause.FINISHED if len(words) >= 5 else Clause.UNSURE
 
 
-def _dictated(words: Sequence[str]) -> int:
-    """How many digits the text ends with."""
-    count = digits = 0
-    for word in reversed(words):
-        if word in _DIGITS or word.isdigit():
-            digits += len(word) if word.isdigit() else 1
-        elif word not in _LIKE_DIGITS:
-            break
-        count += len(word) if word.isdigit() else 1
-    return count if 2 * digits > count else 0
-
-
-def silence_needed(text: str | None, patience: Patience, finished: float | None = None) -> float:
+def silence_needed(
+    text: str | None,
+    patience: Patience,
+    finished: float | None = None,
+    *,
+    voiced: float = 0.0,
+    confidence: float | None = None,
+    breaks: int = 0,
+) -> float:
     """Seconds of silence after which the turn is over.
 
     ``text``: the settled words, or None as long as they are not settled. ``finished``: how likely the user has finished
-    by the end-of-turn model, or None without one.
+    by the end-of-turn model, or None without one. ``voiced``: seconds of voice that the words come from. ``confidence``:
+    the recogniser's, 0 to 1, or None. ``breaks``: pauses of the turn of less than `dictating.BREAK_SECONDS`.
     """
     if text is None:
         return patience.last
-    odds = BEFORE * WORDS_SAY[ending(text)]
+    clause = ending(text)
+    trust = min(1.0, confidence / TRUSTED) if confidence is not None and clause is Clause.HANGING else 1.0
+    odds = BEFORE * WORDS_SAY[clause] ** trust
     if finished is not None:
         believed = min(SURE, max(DOUBTFUL, finished))
         odds *= believed / (1.0 - believed)
+    whole = dictating.said(text, voiced) >= dictating.WHOLE_NUMBER
+    if words_of(text) not in _WHOLE and (whole or clause is not Clause.COUNTING):
+        misheard = dictating.misheard(text, voiced, confidence, breaks)
+        odds = _mixed(misheard, BEFORE * WORDS_SAY[Clause.UNSURE if whole else Clause.COUNTING], odds)
     return float(min(patience.last, max(patience.least, patience.even * odds**-THINNING)))
+
+
+def _mixed(chance: float, odds: float, otherwise: float) -> float:
+    """The odds of what has ``odds`` with a chance of ``chance`` and else ``otherwise``."""
+    true = chance * odds / (1.0 + odds) + (1.0 - chance) * otherwise / (1.0 + otherwise)
+    return true / (1.0 - true)

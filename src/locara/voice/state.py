@@ -180,6 +180,8 @@ class Turn:
     """Samples of voice in it."""
     clear: int = 0
     """Those of them that are surely a voice, see `evidence.is_clear`."""
+    breaks: int = 0
+    """Pauses in it that were hardly one, see `dictating.BREAK_SECONDS`."""
     called: bool = False
     """All that was understood of it is the wake word."""
     guess: str = ""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from locara.audio import RATE, samples_in
-from locara.voice import asking_back, attending, endings, events, evidence, model_led, overlap, replies
+from locara.voice import asking_back, attending, dictating, endings, events, evidence, model_led, overlap, replies
 from locara.voice.moves import (
     Adjust,
     Began,
@@ -58,6 +58,7 @@ MAX_SAYINGS = 16
 
 _PREROLL = samples_in(evidence.PREROLL_SECONDS)
 _ONSET = samples_in(evidence.ONSET_SECONDS)
+_BREAK = samples_in(dictating.BREAK_SECONDS)
 _PAUSE = samples_in(evidence.PAUSE_SECONDS)
 _HANGOVER = samples_in(evidence.HANGOVER_SECONDS)
 _TOLD = samples_in(evidence.TOLD_SECONDS)
@@ -259,6 +260,7 @@ def _go_on_talking(step: Step, why: On) -> None:
         reason="complete",
         voiced=turn.voiced + _voiced(s),
         clear=turn.clear + s.clear,
+        breaks=turn.breaks + (turn.asked and s.now - turn.speech_end < _BREAK),
     )
     step.user(why)
     step.do(Listen(turn.id, max(0, s.now - (s.run if s.voice else 0) - _PREROLL)))
@@ -342,7 +344,14 @@ def _consider(step: Step) -> None:
 
 
 def _silence_needed(rules: Rules, turn: Turn) -> float:
-    return endings.silence_needed(turn.text if turn.settled else None, rules.patience, turn.finished)
+    return endings.silence_needed(
+        turn.text if turn.settled else None,
+        rules.patience,
+        turn.finished,
+        voiced=turn.voiced / RATE,
+        confidence=turn.confidence,
+        breaks=turn.breaks,
+    )
 
 
 def _prepare(step: Step, turn: Turn, *, soon: bool) -> None:
