@@ -67,7 +67,7 @@ def test_an_input_that_is_no_recording_is_named(folder: Path, name: str, said: s
         (("--output", "none", "--stt", "pocketsfinx"), "did you mean 'pocketsphinx'?"),
         (("--output", "none", "--tts", "espeek-ng"), "did you mean 'espeak-ng'?"),
         (("--output", "none", "--llm", "bilt-in"), "did you mean 'built-in'?"),
-        (("--output", "none", "--omni", "moshi"), "is only listed: no engine of Locara runs it"),
+        (("--output", "none", "--omni", "glm-4-voice"), "is only listed: no engine of Locara runs it"),
         (("--output", "default"), "virtual clock"),
     ],
 )

@@ -226,7 +226,7 @@ SCRIPTED: dict[str, Any] = {"input": "none", "output": "none"}
         ({"tts": "kokoro-82"}, EngineMissing, ("text to speech", "kokoro-82", "did you mean 'kokoro-82m'")),
         ({"llm": {"model": "gpt-99"}}, EngineMissing, ("language model", "gpt-99")),
         ({"vad": "gold"}, EngineMissing, ("voice activity", "gold")),
-        ({"omni": "moshi-7b"}, EngineMissing, ("end-to-end", "moshiko-mlx-q4", "only listed")),
+        ({"omni": "glm-4-voice"}, EngineMissing, ("omni", "glm-4-voice-9b", "only listed")),
         ({"omni": "moshy"}, EngineMissing, ("end-to-end", "did you mean 'moshiko-mlx-q4'")),
         (
             {"omni": ScriptedBackend(["a"]), "llm": ScriptedModel(), "stt": "pocketsphinx"},
@@ -266,7 +266,7 @@ def test_settings_that_cannot_work_say_what_and_what_to_do(
 
 
 def test_an_end_to_end_model_that_nothing_can_run_is_named_also_with_this_machines_own_microphone() -> None:
-    with pytest.raises(EngineMissing, match="moshiko-mlx-q4") as caught:
-        voice.session(omni={"model": "moshi-7b"})
+    with pytest.raises(EngineMissing, match="glm-4-voice-9b") as caught:
+        voice.session(omni={"model": "glm-4-voice"})
     assert "only listed" in caught.value.message
-    assert "moshi-mlx runs it" in caught.value.hint
+    assert "no engine" in caught.value.hint

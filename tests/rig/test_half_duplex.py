@@ -91,7 +91,7 @@ def test_each_turn_is_asked_once_and_what_was_heard_of_its_reply_is_told() -> No
 
 def test_a_turn_that_goes_on_after_a_pause_is_answered_as_one() -> None:
     backend = ScriptedBackend(REPLIES, delay=0.05)
-    lines = (Line(0.5, "what time", 1.0), Line(2.5, "is it now", 1.0))
+    lines = (Line(0.5, "what time", 1.0), Line(2.7, "is it now", 1.0))
     result = _talk(backend, *lines, patience="patient")
     cancelled = _of(backend, Cancel)
     assert cancelled == [Cancel(0, revoke=True)]
@@ -99,13 +99,13 @@ def test_a_turn_that_goes_on_after_a_pause_is_answered_as_one() -> None:
     assert result.metrics["wasted"] == 1
     assert "".join(one.text for one in result.of("llm-token")) == REPLIES[0]
     first, second = (one.size / RATE for one in backend.turns)
-    assert first < 2.5 < second, "what was heard before the pause belongs to the whole turn"
-    assert second < 4.5, "and nothing of it was heard twice"
+    assert first < 2.7 < second, "what was heard before the pause belongs to the whole turn"
+    assert second < 4.7, "and nothing of it was heard twice"
 
 
 def test_a_model_that_cannot_stop_is_asked_only_when_the_turn_is_decided() -> None:
     backend = ScriptedBackend(REPLIES, delay=0.05, capabilities=replace(CAN, cancels=False))
-    lines = (Line(0.5, "what time", 1.0), Line(2.5, "is it now", 1.0))
+    lines = (Line(0.5, "what time", 1.0), Line(2.7, "is it now", 1.0))
     result = _talk(backend, *lines, patience="patient")
     assert [type(one) for one in backend.told] == [TurnEnd, Played]
     assert result.metrics["prepared"] == 1
@@ -301,7 +301,7 @@ def test_a_tool_with_side_effects_runs_for_a_decided_turn_only_and_its_result_is
 
     call = ToolCall("1", "lamp", {"on": True})
     backend = ScriptedBackend([[call, "It is on now."]], delay=0.05)
-    lines = (Line(0.5, "switch on", 1.0), Line(2.5, "the lamp", 1.0))
+    lines = (Line(0.5, "switch on", 1.0), Line(2.7, "the lamp", 1.0))
     result = _talk(backend, *lines, patience="patient", tools=[lamp])
     assert ran == ["True"], "the reply to the first half asked for it, too"
     assert [type(one) for one in backend.told] == [TurnEnd, Cancel, TurnEnd, ToolResult, Played]

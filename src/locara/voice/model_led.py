@@ -23,9 +23,6 @@ a second; whatever comes later is no answer to it."""
 TOOK_FLOOR_SECONDS = 0.4
 """A voice this long over a reply may have ended it: shorter ones are "mm-hm" and "yeah"."""
 
-_CLOSE = samples_in(CLOSE_SECONDS)
-_WORDLESS = samples_in(evidence.WORDLESS_SECONDS)
-_TOOK_FLOOR = samples_in(TOOK_FLOOR_SECONDS)
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 
 
@@ -120,7 +117,7 @@ def _end_if_stopped(step: Step) -> None:
     if reply is None or turn is None or not reply.done or reply.failure is not None or reply.played < reply.handed:
         return
     finished = reply.text.rstrip().endswith(_SENTENCE_ENDS)
-    over = turn.over_reply == reply.id and turn.voiced >= _TOOK_FLOOR and turn.id != reply.turn
+    over = turn.over_reply == reply.id and turn.voiced >= samples_in(TOOK_FLOOR_SECONDS) and turn.id != reply.turn
     if over and not finished and not evidence.only_backchannel(turn.text) and s.rules.interruptible:
         overlap.taken(step)
 
@@ -137,12 +134,12 @@ def _consider(step: Step) -> None:
     silence = s.now - turn.speech_end
     if known and s.rules.words:
         reason = overlap.why_not_said(step, turn)
-        if reason is None and not evidence.words_of(turn.text) and silence >= _WORDLESS:
+        if reason is None and not evidence.words_of(turn.text) and silence >= samples_in(evidence.WORDLESS_SECONDS):
             reason = "no-words"
         if reason is not None:
             overlap.dismiss(step, reason)
             return
-    if known and silence >= _CLOSE:
+    if known and silence >= samples_in(CLOSE_SECONDS):
         overlap.close_unanswered(step, "complete")
 
 
