@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from locara.engines import torch_device
 from locara.engines.isolated_worker import Trouble, Word, listen
 from locara.engines.kyutai_words import words
 
@@ -60,7 +61,7 @@ class KyutaiStt:
 
         self._torch = torch
         torch.set_num_threads(int(options["threads"]))
-        self._device = _device(torch, str(options["device"]))
+        self._device = torch_device.choose(torch, str(options["device"]))
         folder = Path(options["path"])
         config, files = _files(folder)
         try:
@@ -147,16 +148,6 @@ class KyutaiStt:
         heard = [*self._heard, self._seconds]
         at = [heard[min(max(number - self._delay, 0), len(heard) - 1)] for number in range(len(self._tokens) + 1)]
         return words(self._tokens, at, self._padding, self._tokenizer.id_to_piece, self._tokenizer.decode)
-
-
-def _device(torch: Any, wanted: str) -> str:
-    mps = getattr(torch.backends, "mps", None)
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": mps is not None and mps.is_available()}
-    if wanted == "auto":
-        return "cuda" if there["cuda"] else "cpu"
-    if not there[wanted]:
-        raise Trouble(f"torch has no {wanted} here", hint="device=cpu, or install the torch that has it")
-    return wanted
 
 
 def _files(folder: Path) -> tuple[Mapping[str, Any], dict[str, Path]]:

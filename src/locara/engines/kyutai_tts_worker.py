@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from locara.engines import safetensors_header
+from locara.engines import safetensors_header, torch_device
 from locara.engines.isolated_worker import Mark, Piece, Trouble, work
 from locara.engines.kyutai_tts_words import spans
 
@@ -51,7 +51,7 @@ class KyutaiTts:
 
         self._torch = torch
         torch.set_num_threads(int(options["threads"]))
-        device = _device(torch, str(options["device"]))
+        device = torch_device.choose(torch, str(options["device"]))
         precision = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[str(options["precision"])]
         try:
             info = CheckpointInfo.from_hf_repo(
@@ -167,16 +167,6 @@ class KyutaiTts:
         for book in range(tokens.shape[1]):
             if self._offset < lm.delays[book + lm.audio_offset] + self._model.delay_steps:
                 tokens[:, book] = self._model.machine.token_ids.zero
-
-
-def _device(torch: Any, wanted: str) -> str:
-    mps = getattr(torch.backends, "mps", None)
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": mps is not None and mps.is_available()}
-    if wanted == "auto":
-        return "cuda" if there["cuda"] else "cpu"
-    if not there[wanted]:
-        raise Trouble(f"torch has no {wanted} here", hint="device=cpu, or install the torch that has it")
-    return wanted
 
 
 def _files(folder: Path) -> tuple[Mapping[str, Any], dict[str, Path]]:

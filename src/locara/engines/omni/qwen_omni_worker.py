@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from locara.engines import torch_device
 from locara.engines.frames import Call, serve
 from locara.engines.free_memory import free_memory
 from locara.engines.isolated_worker import Trouble
@@ -65,7 +66,7 @@ class QwenOmni:
         torch.set_num_threads(int(options["threads"]))
         self._manner = Manner(**options["manner"])
         self._seed = options["seed"]
-        device = _device(torch, str(options["device"]))
+        device = torch_device.choose(torch, str(options["device"]))
         width = 4 if options["precision"] == "fp32" else 2
         on_card = device == "cuda"
         free = int(torch.cuda.mem_get_info()[0]) if on_card else free_memory()
@@ -255,16 +256,6 @@ class QwenOmni:
         asked = {"session": "", "messages": [{"role": "user", "sounds": [0]}], "instructions": "", "voice": ""}
         self.answer(asked, lambda text: None, lambda samples: None, threading.Event(), _WARM)
         self.forget("")
-
-
-def _device(torch: Any, wanted: str) -> str:
-    mps = getattr(torch.backends, "mps", None)
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": mps is not None and mps.is_available()}
-    if wanted == "auto":
-        return "cuda" if there["cuda"] else "cpu"
-    if not there[wanted]:
-        raise Trouble(f"torch has no {wanted} here", hint="device=cpu, or install the torch that has it")
-    return wanted
 
 
 def _first(error: Exception) -> str:
