@@ -26,7 +26,6 @@ from locara.engines.backend import (
     ReplyBegan,
     ReplyEnded,
     ReplyText,
-    ToolResult,
     ToolWanted,
     UserText,
     UserTyped,
@@ -35,10 +34,9 @@ from locara.engines.backend import (
 from locara.engines.backend_settings import demand
 from locara.engines.contracts import Engine, Message, Recogniser, ToolCall
 from locara.voice import deriving
-from locara.voice import tools as tooling
+from locara.voice.backend_tools import BackendTools
 from locara.voice.brain import Deadlines, Exactness, Post, failure
-from locara.voice.history import as_json
-from locara.voice.moves import Failed, Happened, Stop, Told, ToolRan, Wanted, Wish, Yielded
+from locara.voice.moves import Failed, Happened, Stop, Told, Wanted, Wish, Yielded
 from locara.voice.overheard import Overheard
 from locara.voice.spoken import InTurn, Spoken
 from locara.voice.to_backend import ToBackend
@@ -80,6 +78,7 @@ class DuplexBrain:
         self._rate = 24_000
         self._closing = False
         self._to = ToBackend(backend, lambda: self._session, self._not_taken, self._deadlines.push)
+        self._tools = BackendTools(self._settings.tools, self._to.signal, self._deadlines)
         self._line = InTurn(self._told)
         self._words = Overheard(side, self._told, self._deadlines)
         self._turn = 0
@@ -233,7 +232,7 @@ class DuplexBrain:
             case ReplyAudio(samples=samples):
                 self._line.add(spoken.sound(samples))
             case ToolWanted(call=call):
-                self._line.add([Wanted(spoken.number, call, self._side_effects(call))])
+                self._line.add([Wanted(spoken.number, call, self._tools.side_effects(call))])
             case ReplyEnded(reason="interrupted"):
                 self._stopped(spoken)
             case ReplyEnded():
@@ -410,20 +409,7 @@ class DuplexBrain:
         if its.marks_replies and (its.truncates or its.wants_played) and self._played[0] == reply:
             self._to.signal(Played(self._theirs, self._played[1], ended=True))
 
-    # --- tools --------------------------------------------------------------------------------------------------------
-
-    def _side_effects(self, call: ToolCall) -> bool:
-        return next((one.side_effects for one in self._settings.tools if one.name == call.name), True)
-
     def run_tool(self, reply: int, call: ToolCall) -> None:
-        """Runs a tool to its end, even if its reply ends before."""
-        self._spawn(self._run_tool(reply, self._theirs, call), f"tool-{call.name}")
-
-    async def _run_tool(self, reply: int, theirs: int, call: ToolCall) -> None:
-        tool = next((one for one in self._settings.tools if one.name == call.name), None)
-        if tool is None:
-            result: Any = {"error": f"there is no tool {call.name}"}
-        else:
-            result = await tooling.run(tool, call.arguments, self._deadlines.tool)
-        await self._told(ToolRan(reply, self._turn, call, result))
-        self._to.signal(ToolResult(theirs, call, result if isinstance(result, str) else as_json(result)))
+        """Runs a tool to its end, even if its reply ends before: a model that leads is told its result all the same."""
+        theirs = self._theirs
+        self._spawn(self._tools.run(reply, self._turn, call, self._told, lambda: theirs), f"tool-{call.name}")

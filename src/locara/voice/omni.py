@@ -65,7 +65,7 @@ class HalfDuplexBrain:
         self._settings = settings or BackendSettings()
         self._deadlines = deadlines or Deadlines()
         self._session = BackendSession(backend, self._settings, self._deadlines)
-        self._tools = BackendTools(self._settings.tools, self._session.signal, self._deadlines.tool)
+        self._tools = BackendTools(self._settings.tools, self._session.signal, self._deadlines)
         self._kept = KeptSound()
         self._fresh = Fresh()
         self._words = Overheard(side, self._news, self._deadlines, wait=0.0)
@@ -271,8 +271,9 @@ class HalfDuplexBrain:
 
     def run_tool(self, reply: int, call: ToolCall) -> None:
         """Runs a tool to its end, even if its reply ends before."""
-        turn = self._replies[reply].turn if reply in self._replies else 0
-        running = self._tools.run(reply, turn, call, self._news, lambda: self._replies.get(reply))
+        made = self._replies.get(reply)
+        turn = made.turn if made else 0
+        running = self._tools.run(reply, turn, call, self._news, lambda: made.answered(call.id) if made else None)
         self._keep(asyncio.create_task(running, name=f"tool-{call.name}"))
 
     # --- what the backend tells ---------------------------------------------------------------------------------------
