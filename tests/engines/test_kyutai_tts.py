@@ -194,7 +194,7 @@ def _other_sizes(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spoil", "told", "hint"),
     [
-        (_without_config, "no config.json", "download"),
+        (_without_config, "config.json is missing", "download"),
         (_recogniser, "is no voice that this engine runs", "kyutai/tts-1.6b-en_fr"),
         (_cut, "is not whole", "download"),
         (_other_sizes, "not whole, or another one", "download"),

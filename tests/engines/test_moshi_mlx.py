@@ -184,7 +184,7 @@ def _without(name: str) -> Callable[[Path], object]:
         (_without("model.q4.safetensors"), "model.safetensors is missing"),
         (_without("tokenizer-e351c8d8-checkpoint125.safetensors"), "checkpoint125.safetensors is missing"),
         (_without("tokenizer_spm_32k_3.model"), "tokenizer_spm_32k_3.model is missing"),
-        (_cut, "is not in the format safetensors"),
+        (_cut, "is not whole, or not in the format safetensors"),
         (_pickled, "could run any program"),
         (lambda folder: _tokenizer(folder / "tokenizer_spm_32k_3.model", 8), "8 pieces"),
         (lambda folder: (folder / "config.json").write_text("[1]"), "it is no object"),

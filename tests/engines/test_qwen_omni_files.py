@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from locara.engines.isolated_worker import Trouble
-from locara.engines.omni.qwen_omni_files import header, look, shortage
+from locara.engines.omni.qwen_omni_files import look, shortage
+from locara.engines.published_files import tensors_of
 
 _BYTES = {"BF16": 2, "F16": 2, "F32": 4, "I32": 4, "F8_E4M3": 1}
 
@@ -26,6 +27,10 @@ def _shard(path: Path, weights: Mapping[str, tuple[str, tuple[int, ...]]]) -> No
         at += size
     head = json.dumps({"__metadata__": {"format": "pt"}, **told}).encode()
     path.write_bytes(struct.pack("<Q", len(head)) + head + bytes(at))
+
+
+def _header(shard: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {name: (one.dtype, one.shape) for name, one in tensors_of(shard).items()}
 
 
 def _write(path: Path, value: Any) -> None:
@@ -71,7 +76,7 @@ def test_a_whole_folder_is_known_by_its_configuration(folder: Path) -> None:
 
 
 def test_one_file_without_an_index_will_do(folder: Path) -> None:
-    weights = header(folder / "model-1.safetensors") | header(folder / "model-2.safetensors")
+    weights = _header(folder / "model-1.safetensors") | _header(folder / "model-2.safetensors")
     _shard(folder / "model.safetensors", weights)
     (folder / "model.safetensors.index.json").unlink()
     assert look(folder).family == "qwen3-omni"
@@ -112,13 +117,13 @@ def _pickled(folder: Path) -> None:
 
 
 def _shape(folder: Path) -> None:
-    weights = dict(header(folder / "model-2.safetensors"))
+    weights = _header(folder / "model-2.safetensors")
     weights["talker.codec_head.weight"] = ("BF16", (7, 4))
     _shard(folder / "model-2.safetensors", weights)
 
 
 def _kind(folder: Path) -> None:
-    weights = dict(header(folder / "model-1.safetensors"))
+    weights = _header(folder / "model-1.safetensors")
     weights["thinker.lm_head.weight"] = ("F8_E4M3", (10, 4))
     _shard(folder / "model-1.safetensors", weights)
 
@@ -130,7 +135,7 @@ def _torn(folder: Path) -> None:
 
 def _without_a_talker(folder: Path) -> None:
     _shard(folder / "model-2.safetensors", {"thinker.more": ("BF16", (1,))})
-    first = header(folder / "model-1.safetensors")
+    first = _header(folder / "model-1.safetensors")
     places = dict.fromkeys(first, "model-1.safetensors") | {"thinker.more": "model-2.safetensors"}
     _write(folder / "model.safetensors.index.json", {"weight_map": places})
 
@@ -146,14 +151,14 @@ def _outside(folder: Path) -> None:
     [
         (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
         (lambda folder: (folder / "config.json").write_bytes(b"{"), "config.json cannot be read"),
-        (lambda folder: (folder / "config.json").write_bytes(b"[]"), "no JSON object"),
+        (lambda folder: (folder / "config.json").write_bytes(b"[]"), "it is no object"),
         (_config(model_type="qwen3"), "no Qwen2.5-Omni or Qwen3-Omni: model_type is 'qwen3'"),
         (_config(model_type="qwen3_omni_moe_thinker"), "a thinker without a talker"),
         (_config(enable_audio_output=False), "speech turned off"),
         (_config(quantization_config={"bits": 4}), "quantised"),
         (_config(talker_config={}), "names no speakers"),
         (lambda folder: (folder / "model-1.safetensors").unlink(), "the shard model-1.safetensors is missing"),
-        (_torn, "is torn: it should have"),
+        (_torn, "a part of it is missing"),
         (
             lambda folder: (folder / "model-2.safetensors").write_bytes(b"\x80\x04pickle"),
             "not in the format safetensors",

@@ -315,7 +315,7 @@ def test_a_tool_that_does_not_exist_is_told_to_the_model() -> None:
     result = _talk(backend, FIRST)
     told = backend.told[1]
     assert isinstance(told, ToolResult)
-    assert "no tool" in told.content
+    assert "there is no tool" in told.content
     assert result.turn_ends("assistant")[0].reason == "finished"
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from locara.engines import piped
 from locara.engines.frames import FrameError, Reply, encode
-from locara.engines.piped import PipedProcess
+from locara.engines.piped import PipedProcess, frames_to
 from locara.errors import EngineFailed, EngineTimeout
 
 _START_SECONDS = 30.0
@@ -53,7 +53,12 @@ class _Life(PipedProcess):
         self.call: _Call | None = None
         self.lock = threading.Lock()
         super().__init__(
-            command, environment, name="locara-child", outbox=_OUTBOX, take=self._deliver, ended=self._no_more
+            command,
+            environment,
+            name="locara-child",
+            outbox=_OUTBOX,
+            read=frames_to(self._deliver),
+            ended=self._no_more,
         )
         super().begin()
 

@@ -14,7 +14,6 @@ from locara.engines import option_values
 from locara.engines.contracts import EngineInfo, Recogniser
 from locara.engines.isolated import Environment
 from locara.engines.isolated_recogniser import IsolatedRecogniser
-from locara.errors import ModelMissing
 
 ENGINE = "kyutai"
 MODELS = ("kyutai-stt-1b-en_fr", "kyutai-stt-2.6b-en")
@@ -42,17 +41,13 @@ def create(model: str, options: Mapping[str, Any]) -> Recogniser | None:
         "threads": option_values.whole(ENGINE, options, "threads", 1, 1, 64),
     }
     deadline = option_values.number(ENGINE, options, "deadline", 20.0, 0.1, 600.0, "seconds")
-    if path is None or not path.is_dir():
-        where = "where the files lie is not known" if path is None else f"there is no folder {path}"
-        raise ModelMissing(
-            f"stt: {model}: {where}", stage="stt", model=model, hint=f"locara models pull {model}, or correct path=..."
-        )
+    folder = option_values.folder("stt", model, path)
     return IsolatedRecogniser(
         EngineInfo(
             ENGINE, model, "CC-BY-4.0", device=str(told["device"]), word_times=True, note="weights by Kyutai; code MIT"
         ),
         _ENVIRONMENT,
-        {"path": str(path), **told},
+        {"path": str(folder), **told},
         deadline=deadline,
         python=options.get("python"),
     )

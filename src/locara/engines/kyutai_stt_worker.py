@@ -6,7 +6,6 @@ anything else, and fetch from a hub what the configuration names.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -16,8 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from locara.engines import kyutai_files, torch_device
 from locara.engines.isolated_worker import Trouble, Word, listen
 from locara.engines.kyutai_words import words
+from locara.engines.published_files import AGAIN, json_object
 
 _USUAL = {
     "moshi_name": "model.safetensors",
@@ -27,7 +28,6 @@ _USUAL = {
 """The files' names where ``config.json`` does not say them."""
 _MOST_MORE = 12
 """Frames of silence after the delay, about a second: as many as the package's ``run_inference`` always adds."""
-_HINT = "download the whole repository again, or name its folder with path=..."
 
 
 class KyutaiStt:
@@ -56,22 +56,15 @@ class KyutaiStt:
         os.environ["NO_TORCH_COMPILE"] = "1"  # it would start a compiler, which most machines have not
         import torch
         from moshi.models import LMGen
-        from moshi.models.loaders import CheckpointInfo
 
         self._torch = torch
         torch.set_num_threads(int(options["threads"]))
-        self._device = _device(torch, str(options["device"]))
+        self._device = torch_device.choose(torch, str(options["device"]))
         folder = Path(options["path"])
-        config, files = _files(folder)
+        config = _config(folder)
+        files = kyutai_files.find(folder, config, _USUAL)
         try:
-            info = CheckpointInfo.from_hf_repo(
-                "",
-                moshi_weights=files["moshi_name"],
-                mimi_weights=files["mimi_name"],
-                tokenizer=files["tokenizer_name"],
-                config_path=files["config"],
-                mimi_config_path=files.get("mimi_config_name"),
-            )
+            info = kyutai_files.checkpoint(folder, files)
             self._mimi = info.get_mimi(device=self._device)
             dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[str(options["precision"])]
             self._steps = LMGen(info.get_moshi(device=self._device, dtype=dtype), temp=0.0, temp_text=0.0)
@@ -79,8 +72,7 @@ class KyutaiStt:
         except ImportError:
             raise
         except Exception as error:
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-            raise Trouble(f"the model in {folder} is not whole, or another one: {said}", hint=_HINT) from error
+            raise kyutai_files.not_whole(folder, error) from error
         self._padding = int(config.get("existing_text_padding_id", 3))
         timing = config.get("stt_config") or {}
         rate = float(self._mimi.frame_rate)
@@ -149,43 +141,14 @@ class KyutaiStt:
         return words(self._tokens, at, self._padding, self._tokenizer.id_to_piece, self._tokenizer.decode)
 
 
-def _device(torch: Any, wanted: str) -> str:
-    mps = getattr(torch.backends, "mps", None)
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": mps is not None and mps.is_available()}
-    if wanted == "auto":
-        return "cuda" if there["cuda"] else "cpu"
-    if not there[wanted]:
-        raise Trouble(f"torch has no {wanted} here", hint="device=cpu, or install the torch that has it")
-    return wanted
-
-
-def _files(folder: Path) -> tuple[Mapping[str, Any], dict[str, Path]]:
-    """The configuration and the paths of the files that it names, all inside ``folder``."""
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise TypeError("it is no object")
-    except FileNotFoundError:
-        raise Trouble(f"there is no config.json in {folder}", hint=_HINT) from None
-    except (OSError, ValueError, TypeError) as error:
-        raise Trouble(f"{path} cannot be read: {error}", hint=_HINT) from error
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / kyutai_files.CONFIG
+    config = json_object(path)
     if "stt_config" not in config:
-        raise Trouble(f"{path} is no speech to text of Kyutai's: it has no stt_config", hint=_HINT)
+        raise Trouble(f"{path} is no speech to text of Kyutai's: it has no stt_config", hint=AGAIN)
     if config.get("lora_name"):
         raise Trouble(f"{path} names LoRA weights, which are not read here", hint="choose the published model")
-    files = {"config": path}
-    for role in (*_USUAL, "mimi_config_name"):
-        name = config.get(role) or _USUAL.get(role)
-        if name is None:
-            continue
-        file = folder / Path(str(name)).name
-        if not file.is_file():
-            raise Trouble(f"{file.name} is missing in {folder}", hint=_HINT)
-        if role in ("moshi_name", "mimi_name") and file.suffix != ".safetensors":
-            raise Trouble(f"{file} is not in the format safetensors; nothing else is read here", hint=_HINT)
-        files[role] = file
-    return config, files
+    return config
 
 
 if __name__ == "__main__":

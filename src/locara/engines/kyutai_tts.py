@@ -13,7 +13,6 @@ from typing import Any
 from locara.engines import option_values
 from locara.engines.contracts import EngineInfo, Voice
 from locara.engines.isolated import Environment, IsolatedVoice
-from locara.errors import ModelMissing
 
 ENGINE = "kyutai"
 MODELS = ("kyutai-tts-1.6b-en_fr",)
@@ -50,17 +49,13 @@ def create(model: str, options: Mapping[str, Any]) -> Voice | None:
         "guidance": option_values.number(ENGINE, options, "guidance", 2.0, 1.0, 4.0),
     }
     language = option_values.one_of(ENGINE, options, "language", "en", ("en", "fr"))
-    if path is None or not path.is_dir():
-        where = "where the files lie is not known" if path is None else f"there is no folder {path}"
-        raise ModelMissing(
-            f"tts: {model}: {where}", stage="tts", model=model, hint=f"locara models pull {model}, or correct path=..."
-        )
+    folder = option_values.folder("tts", model, path)
     return IsolatedVoice(
         EngineInfo(
             ENGINE, model, "CC-BY-4.0", device=str(told["device"]), word_times=True, note="weights by Kyutai; code MIT"
         ),
         _ENVIRONMENT,
-        {"path": str(path), **told},
+        {"path": str(folder), **told},
         language=language,
         python=options.get("python"),
     )

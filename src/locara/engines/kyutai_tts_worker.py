@@ -7,7 +7,6 @@ its graphs from one text to the next.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,17 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from locara.engines import safetensors_header
+from locara.engines import kyutai_files, torch_device
 from locara.engines.isolated_worker import Mark, Piece, Trouble, work
 from locara.engines.kyutai_tts_words import spans
+from locara.engines.published_files import json_object, tensors_of
 
-_ROLES = ("moshi_name", "mimi_name", "tokenizer_name", "mimi_config_name")
 _USUAL = {"moshi_name": "dsm_tts_1e68beda@240.safetensors", "mimi_name": "tokenizer-e351c8d8-checkpoint125.safetensors"}
 _PAUSE_BETWEEN = 1
 """Frames of rest after each word: the package's ``simple_generate`` has it, for clearer speech."""
 _CLICK = 2
 """Frames at the beginning that the package leaves out; no word can begin in them (``initial_padding``)."""
-_HINT = "download the whole repository again, or name its folder with path=..."
 
 
 class KyutaiTts:
@@ -43,25 +41,18 @@ class KyutaiTts:
     def load(self, options: Mapping[str, Any]) -> int:
         """See `locara.engines.isolated_worker.Synthesiser`."""
         folder = Path(options["path"])
-        config, files = _files(folder)
+        config = _config(folder)
+        files = kyutai_files.find(folder, config, _USUAL)
         os.environ["NO_TORCH_COMPILE"] = "1"  # it would start a compiler, which most machines have not
         import torch
-        from moshi.models.loaders import CheckpointInfo
         from moshi.models.tts import TTSModel
 
         self._torch = torch
         torch.set_num_threads(int(options["threads"]))
-        device = _device(torch, str(options["device"]))
+        device = torch_device.choose(torch, str(options["device"]))
         precision = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[str(options["precision"])]
         try:
-            info = CheckpointInfo.from_hf_repo(
-                "",
-                moshi_weights=files["moshi_name"],
-                mimi_weights=files["mimi_name"],
-                tokenizer=files["tokenizer_name"],
-                config_path=files["config"],
-                mimi_config_path=files.get("mimi_config_name"),
-            )
+            info = kyutai_files.checkpoint(folder, files)
             books = min(int(options["codebooks"]), int(config["n_q"]))
             self._model = TTSModel.from_checkpoint_info(
                 info, n_q=books, temp=float(options["temperature"]), device=device, dtype=precision
@@ -69,8 +60,7 @@ class KyutaiTts:
         except ImportError:
             raise
         except Exception as error:
-            said = " ".join(str(error).split())[:300] or type(error).__name__
-            raise Trouble(f"the model in {folder} is not whole, or another one: {said}", hint=_HINT) from error
+            raise kyutai_files.not_whole(folder, error) from error
         self._prepare(_voice(folder, str(options["voice"]), self._model.voice_suffix), float(options["guidance"]))
         return int(self._model.mimi.sample_rate)
 
@@ -115,7 +105,7 @@ class KyutaiTts:
             raise Trouble(
                 f"guidance is {guidance:g}", hint=f"this model knows {', '.join(f'{one:g}' for one in allowed)}"
             )
-        told = _header(voice).get("speaker_wavs")
+        told = tensors_of(voice).get("speaker_wavs")
         wide = model.lm.condition_provider.conditioners["speaker_wavs"].dim
         if told is None or len(told.shape) != 3 or told.shape[:2] != (1, wide):
             shape = "no speaker_wavs" if told is None else f"speaker_wavs of shape {list(told.shape)}"
@@ -169,27 +159,9 @@ class KyutaiTts:
                 tokens[:, book] = self._model.machine.token_ids.zero
 
 
-def _device(torch: Any, wanted: str) -> str:
-    mps = getattr(torch.backends, "mps", None)
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": mps is not None and mps.is_available()}
-    if wanted == "auto":
-        return "cuda" if there["cuda"] else "cpu"
-    if not there[wanted]:
-        raise Trouble(f"torch has no {wanted} here", hint="device=cpu, or install the torch that has it")
-    return wanted
-
-
-def _files(folder: Path) -> tuple[Mapping[str, Any], dict[str, Path]]:
-    """The configuration and the paths of the files that it names, all inside ``folder``."""
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise TypeError("it is no object")
-    except FileNotFoundError:
-        raise Trouble(f"there is no config.json in {folder}", hint=_HINT) from None
-    except (OSError, ValueError, TypeError) as error:
-        raise Trouble(f"{path} cannot be read: {error}", hint=_HINT) from error
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / kyutai_files.CONFIG
+    config = json_object(path)
     conditions = config.get("conditioners") or {}
     if not config.get("tts_config") or not {"speaker_wavs", "cfg"} <= set(conditions):
         raise Trouble(
@@ -200,27 +172,7 @@ def _files(folder: Path) -> tuple[Mapping[str, Any], dict[str, Path]]:
         raise Trouble(
             f"{path} has two streams or LoRA weights, which are not read here", hint="take kyutai/tts-1.6b-en_fr"
         )
-    files = {"config": path}
-    for role in _ROLES:
-        name = config.get(role) or _USUAL.get(role)
-        if name is None:
-            if role == "tokenizer_name":
-                raise Trouble(f"{path} names no tokenizer", hint=_HINT)
-            continue
-        file = folder / Path(str(name)).name
-        if not file.is_file():
-            raise Trouble(f"{file.name} is missing in {folder}", hint=_HINT)
-        if role in ("moshi_name", "mimi_name"):
-            _header(file)
-        files[role] = file
-    return config, files
-
-
-def _header(path: Path) -> Mapping[str, safetensors_header.TensorFacts]:
-    try:
-        return safetensors_header.read(path)
-    except (safetensors_header.NotSafetensors, OSError) as error:
-        raise Trouble(f"{path} is not whole, or not in the format safetensors: {error}", hint=_HINT) from None
+    return config
 
 
 def _voice(folder: Path, named: str, suffix: str) -> Path:

@@ -1,7 +1,7 @@
 """The options that a person gives to an engine, checked: a wrong name or value is told at once, with what is right.
 
-What may live here: pure checks of single values. Each raises ``ConfigError`` that names the engine, the option and what it
-may be.
+What may live here: checks of single values. Each raises ``ConfigError`` that names the engine, the option and what it may
+be; where files are missing it is ``ModelMissing``, which says how they are had.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from locara.errors import ConfigError
+from locara.errors import ConfigError, ModelMissing
 
 _ALWAYS = ("engine", "path")
 """Options that every engine is given by whoever looks its model up in the catalog; systems' engines have no files."""
@@ -91,3 +91,12 @@ def path(engine: str, options: Mapping[str, Any]) -> Path | None:
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
         raise ConfigError(f"{engine}: path is {value!r}", hint="it must name a file or a folder")
     return Path(value).expanduser()
+
+
+def folder(stage: str, model: str, path: Path | None) -> Path:
+    """The folder of ``model``, as the option ``path`` gave it. Raises ``ModelMissing`` where there is none."""
+    if path is None or not path.is_dir():
+        where = "where the files lie is not known" if path is None else f"there is no folder {path}"
+        hint = f"locara models pull {model}, or correct path=..."
+        raise ModelMissing(f"{stage}: {model}: {where}", stage=stage, model=model, hint=hint)
+    return path

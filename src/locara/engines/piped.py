@@ -1,7 +1,8 @@
-"""A process that is spoken with in frames over its standard input and output, from its start to its death.
+"""A process that is spoken with over its standard input and output, from its start to its death.
 
-What may live here: its pipes and the three threads that serve them, and ending it. What the frames mean is for whoever
-starts it: `child.Child` makes calls of them, `worker_link.WorkerLink` a connection that lasts.
+What may live here: its pipes and the three threads that serve them, and ending it. What is said over them is for whoever
+starts it: `child.Child` makes calls of frames, `worker_link.WorkerLink` a connection that lasts; `sidecar.Sidecar` reads
+lines.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from locara.engines.frames import FrameError, Reply, decode, read_all, write_all
+from locara.engines.frames import Reply, decode, read_all, write_all
 
 _REAP_SECONDS = 2.0
 _STDERR_BYTES = 4096
 
 
 class PipedProcess:
-    """One run of a process. ``take`` gets each frame that it sends, ``ended`` is called once when there will be no more;
-    both on the reading thread. While ``take`` waits, the pipe fills, and then the process waits. ``outbox``: how many
-    frames may wait to be written. Raises ``OSError`` when it cannot be started."""
+    """One run of a process. ``read`` gets the descriptor of its output and reads that to its end; ``ValueError`` says that
+    what came is not what was agreed on. ``ended`` is called once when there will be no more; both on the reading thread.
+    While ``read`` waits, the pipe fills, and then the process waits. ``outbox``: how many pieces may wait to be written.
+    Raises ``OSError`` when it cannot be started."""
 
     def __init__(
         self,
@@ -35,18 +37,18 @@ class PipedProcess:
         *,
         name: str,
         outbox: int,
-        take: Callable[[Reply], None],
+        read: Callable[[int], None],
         ended: Callable[[], None],
     ) -> None:
         windows = sys.platform == "win32"
         flags = (
             getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         ) * windows
-        self._take = take
+        self._read_output = read
         self._ended = ended
         self.gone = threading.Event()
         self.broken = ""
-        """What it wrote that was no frame."""
+        """What it wrote that was not agreed on."""
         self.outbox: queue.Queue[bytes | None] = queue.Queue(outbox)
         self._stderr = bytearray()
         self.process = subprocess.Popen(
@@ -85,7 +87,7 @@ class PipedProcess:
 
     def settle(self, seconds: float) -> None:
         """After its output has ended: waits until its exit status and its last words are known, for so long at most each.
-        What has written no frames is ended first."""
+        What has written something else is ended first."""
         if self.broken:
             self.process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -115,22 +117,21 @@ class PipedProcess:
         pipe = _pipe(self.process.stdin)
         while not self.gone.is_set():
             try:
-                frame = self.outbox.get(timeout=0.5)  # looks at ``gone`` even if the last None found no room
+                piece = self.outbox.get(timeout=0.5)  # looks at ``gone`` even if the last None found no room
             except queue.Empty:
                 continue
-            if frame is None:
+            if piece is None:
                 return
             try:
-                write_all(pipe.fileno(), frame)
+                write_all(pipe.fileno(), piece)
             except (OSError, ValueError):  # it died; the reader sees that too and says so
                 return
 
     def _read(self) -> None:
         pipe = _pipe(self.process.stdout)
         try:
-            while (reply := decode(lambda n: read_all(pipe.fileno(), n))) is not None:
-                self._take(reply)
-        except (FrameError, OSError, ValueError) as error:
+            self._read_output(pipe.fileno())
+        except (OSError, ValueError) as error:
             if not self.gone.is_set():
                 self.broken = str(error)
         self.gone.set()
@@ -142,6 +143,16 @@ class PipedProcess:
             while data := os.read(pipe.fileno(), 4096):
                 self._stderr += data
                 del self._stderr[:-_STDERR_BYTES]
+
+
+def frames_to(take: Callable[[Reply], None]) -> Callable[[int], None]:
+    """What a `PipedProcess` reads with whose output is frames: each goes to ``take``."""
+
+    def read(descriptor: int) -> None:
+        while (reply := decode(lambda size: read_all(descriptor, size))) is not None:
+            take(reply)
+
+    return read
 
 
 def environment() -> dict[str, str]:

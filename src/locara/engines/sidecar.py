@@ -17,16 +17,14 @@ import contextlib
 import json
 import os
 import queue
-import signal
 import struct
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any
+from typing import Any
 
-from locara.engines.frames import write_all
+from locara.engines.piped import PipedProcess
 from locara.errors import EngineFailed, EngineTimeout
 
 AUDIO = b"a"
@@ -38,8 +36,6 @@ _PREFIX = struct.Struct("<cI")
 _OUTBOX = 3_000  # frames that wait to be written: a minute of sound in blocks of 20 ms
 _BABBLE = 20_000  # lines that nobody asked for; a text of 17 minutes in pieces of 50 ms is as many
 _FORGIVEN = 20  # lines for each frame from us: an engine answers a block of 20 ms with one or two
-_STDERR_BYTES = 4_096
-_REAP_SECONDS = 2.0
 _LOOK_SECONDS = 0.5  # how soon a thread sees that the process has gone, should nothing wake it
 
 Message = Mapping[str, Any]
@@ -70,96 +66,38 @@ def _shown(line: bytes) -> str:
     return repr(text + ("..." if len(line) > 80 else ""))
 
 
-class _Life:
-    """One run of the program, from start to death, with its pipes and the three threads that serve them."""
+class _Life(PipedProcess):
+    """One run of the program, and what it has told of itself."""
 
     def __init__(self, command: Sequence[str], sidecar: Sidecar) -> None:
-        windows = sys.platform == "win32"
-        flags = (
-            getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
-        ) * windows
-        self.process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            creationflags=flags,
-            start_new_session=not windows,  # a terminal's Ctrl-C is for us; we end the program ourselves
-        )
         self.ready: Message | None = None
         self.fatal: Message | None = None
-        self.broken = ""
-        self.gone = False
         self.unasked = 0
-        self.outbox: queue.Queue[bytes | None] = queue.Queue(_OUTBOX)
         self._sidecar = sidecar
-        self._stderr = bytearray()
-        self._threads = [
-            threading.Thread(target=work, name=f"locara-sidecar-{self.process.pid}-{work.__name__}", daemon=True)
-            for work in (self._write, self._read, self._listen)
-        ]
-        for thread in self._threads:
-            thread.start()
+        super().__init__(command, os.environ, name="locara-sidecar", outbox=_OUTBOX, read=self._lines, ended=self._tell)
+        self.begin()
 
     def shut(self) -> None:
-        """Ends the process now and takes back everything that belongs to it. May be called twice, from any thread."""
-        if self.process.poll() is None:
-            self.process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(_REAP_SECONDS)
-        self._leave()
-        with contextlib.suppress(queue.Full):
-            self.outbox.put_nowait(None)
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(_REAP_SECONDS)
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        """See `PipedProcess.shut`. Who waits here is told at once."""
+        self.gone.set()
+        self._tell()
+        super().shut()
 
-    def last_words(self) -> str:
-        """The last lines of its error output."""
-        return "\n".join(self._stderr.decode("utf-8", "replace").strip().splitlines()[-8:])
-
-    def _leave(self) -> None:
+    def _tell(self) -> None:
         with self._sidecar.changed:
-            self.gone = True
             self._sidecar.changed.notify_all()
 
-    def _write(self) -> None:
-        pipe = _pipe(self.process.stdin)
-        while not self.gone:
-            try:
-                data = self.outbox.get(timeout=_LOOK_SECONDS)
-            except queue.Empty:
-                continue
-            if data is None:
-                return
-            try:
-                write_all(pipe.fileno(), data)
-            except (OSError, ValueError):  # it died; the reader sees that too and says so
-                return
-
-    def _read(self) -> None:
-        pipe = _pipe(self.process.stdout)
+    def _lines(self, descriptor: int) -> None:
         left = bytearray()
-        try:
-            while data := os.read(pipe.fileno(), 65_536):
-                left += data
-                *lines, rest = left.split(b"\n")
-                for line in lines:
-                    if line.strip():
-                        self._take(parse(bytes(line)))
-                left = bytearray(rest)
-                if len(left) > LINE_LIMIT:
-                    raise WireError(f"it wrote a line of more than {LINE_LIMIT} bytes")
-        except WireError as error:
-            self.broken = str(error)
-        except (OSError, ValueError):
-            pass
-        self._leave()
+        while data := os.read(descriptor, 65_536):
+            left += data
+            *lines, rest = left.split(b"\n")
+            for line in lines:
+                if line.strip():
+                    self._take(parse(bytes(line)))
+            left = bytearray(rest)
+            if len(left) > LINE_LIMIT:
+                raise WireError(f"it wrote a line of more than {LINE_LIMIT} bytes")
 
     def _take(self, message: Message) -> None:
         with self._sidecar.changed:
@@ -173,15 +111,8 @@ class _Life:
             else:
                 self._sidecar.listener(message)
             self._sidecar.changed.notify_all()
-            while self._sidecar.full() and not self.gone:  # the pipe fills up then, and the program waits
+            while self._sidecar.full() and not self.gone.is_set():  # the pipe fills up then, and the program waits
                 self._sidecar.changed.wait(_LOOK_SECONDS)
-
-    def _listen(self) -> None:
-        pipe = _pipe(self.process.stderr)
-        with contextlib.suppress(OSError, ValueError):
-            while data := os.read(pipe.fileno(), 4096):
-                self._stderr += data
-                del self._stderr[:-_STDERR_BYTES]
 
 
 class Sidecar:
@@ -220,7 +151,7 @@ class Sidecar:
     def alive(self) -> bool:
         """Whether the program runs and can be asked."""
         life = self._life
-        return life is not None and not life.gone and life.process.poll() is None
+        return life is not None and not life.gone.is_set() and life.process.poll() is None
 
     @property
     def pid(self) -> int | None:
@@ -274,7 +205,7 @@ class Sidecar:
             while not done():
                 if given_up():
                     return False
-                if life.gone or life.fatal is not None:
+                if life.gone.is_set() or life.fatal is not None:
                     break
                 left = until - time.monotonic()
                 if left <= 0:
@@ -282,7 +213,7 @@ class Sidecar:
                 self.changed.wait(min(left, _LOOK_SECONDS))
             else:
                 return True
-            dead = life.gone or life.fatal is not None
+            dead = life.gone.is_set() or life.fatal is not None
         if dead:
             raise self.died()
         life.shut()
@@ -312,15 +243,11 @@ class Sidecar:
             return self.failed(str(life.fatal.get("message", "it gave up")), hint=str(life.fatal.get("hint", "")))
         if life.broken:
             return self.failed(life.broken, hint="its program was ended; it is started again when it is needed")
-        code, words = life.process.returncode, life.last_words()
-        if (known := self._explain(code, words)) is not None:
+        words = life.stderr()
+        if (known := self._explain(life.process.returncode, words)) is not None:
             return self.failed(known[0], hint=known[1])
-        status = str(code)
-        if code is not None and code < 0:
-            with contextlib.suppress(ValueError):
-                status = f"{code} ({signal.Signals(-code).name})"
         return self.failed(
-            f"its program has died, exit status {status}" + (f"; it said: {words}" if words else ""),
+            f"its program has died, exit status {life.status()}" + (f"; it said: {words}" if words else ""),
             hint="it is started again when it is needed; if it dies each time, choose another engine (docs/native.md)",
         )
 
@@ -337,16 +264,10 @@ class Sidecar:
         life = self._life
         if life is None:
             raise self.failed("its program was not started")
-        if life.gone:
+        if life.gone.is_set():
             raise self.died()
         try:
             life.outbox.put_nowait(data)
         except queue.Full:
             raise self.failed("its program does not take what it is sent", hint="it hangs; start again") from None
         life.unasked = max(0, life.unasked - _FORGIVEN)
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    if pipe is None:
-        raise OSError("the sidecar has no such pipe")
-    return pipe

@@ -15,7 +15,7 @@ from typing import Any
 
 from locara.engines import piped
 from locara.engines.frames import FrameError, Reply, encode
-from locara.engines.piped import PipedProcess
+from locara.engines.piped import PipedProcess, frames_to
 
 _OUTBOX = 4096
 """Frames that wait to be written. Thirty-two sessions of 80 ms frames make that many in ten seconds."""
@@ -109,7 +109,7 @@ class WorkerLink:
             self._environment,
             name="locara-link",
             outbox=_OUTBOX,
-            take=self._came,
+            read=frames_to(self._came),
             ended=self._went,
         )
 

@@ -115,9 +115,7 @@ class Chatter:
     async def _run(self, tools: Sequence[Tool], call: ToolCall) -> Any:
         tool = next((one for one in tools if one.name == call.name), None)
         if tool is None:
-            return {
-                "error": f"there is no tool {call.name!r}; there are: {', '.join(one.name for one in tools) or 'none'}"
-            }
+            return tooling.unknown(call.name, tools)
         return await tooling.run(tool, call.arguments, self._deadlines.tool)
 
 

@@ -55,6 +55,14 @@ class BackendReply:
         if self.watch is not None and self.watch is not asyncio.current_task():
             self.watch.cancel()
 
+    def answered(self, call: str) -> int | None:
+        """The tool with this id was run: the reply's number if it waits for the result, None where it is over."""
+        if self.complete:
+            return None
+        self.tools.discard(call)
+        self.moved.set()
+        return self.number
+
     async def stalled(self, first: float, then: float) -> None:
         """Returns when nothing came of it for ``first`` seconds, or later for ``then``; does not count while a tool runs."""
         limit = first

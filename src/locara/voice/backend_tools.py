@@ -13,19 +13,19 @@ from locara.engines.contracts import Tool, ToolCall
 from locara.errors import EngineFailed
 from locara.voice import tools as tooling
 from locara.voice.backend_reply import BackendReply
-from locara.voice.brain import Post, failure
+from locara.voice.brain import Deadlines, Post, failure
 from locara.voice.history import as_json
 from locara.voice.making import MAX_TOOL_ROUNDS
 from locara.voice.moves import Failed, ToolRan, Wanted
 
 
 class BackendTools:
-    """``tell`` takes a result for the backend; ``seconds``: the deadline of one tool."""
+    """``tell`` takes a result for the backend; ``deadlines``: that of one tool is kept."""
 
-    def __init__(self, tools: Sequence[Tool], tell: Callable[[ToolResult], None], seconds: float) -> None:
+    def __init__(self, tools: Sequence[Tool], tell: Callable[[ToolResult], None], deadlines: Deadlines) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._tell = tell
-        self._seconds = seconds
+        self._seconds = deadlines.tool
 
     def wanted(self, made: BackendReply, call: ToolCall) -> Wanted | Failed | None:
         """A reply asks for a tool: what is to be posted. None: it was told at once that there is no such tool."""
@@ -39,19 +39,27 @@ class BackendTools:
             return failure(error, "omni", reply=made.number)
         tool = self._tools.get(call.name)
         if tool is None:
-            names = ", ".join(self._tools) or "none"
-            self._tell(ToolResult(made.number, call, as_json({"error": f"no tool {call.name!r}; there are: {names}"})))
+            self._told(made.number, call, tooling.unknown(call.name, self._tools.values()))
             return None
         made.tools.add(call.id)
         return Wanted(made.number, call, tool.side_effects)
 
-    async def run(
-        self, reply: int, turn: int, call: ToolCall, post: Post, made: Callable[[], BackendReply | None]
-    ) -> None:
-        """Runs a tool to its end, even if its reply ends before; the backend is told if that is still there (``made``)."""
-        result: Any = await tooling.run(self._tools[call.name], call.arguments, self._seconds)
+    def side_effects(self, call: ToolCall) -> bool:
+        """Whether it acts on the world; also what is not known might."""
+        tool = self._tools.get(call.name)
+        return tool is None or tool.side_effects
+
+    async def run(self, reply: int, turn: int, call: ToolCall, post: Post, waiting: Callable[[], int | None]) -> None:
+        """Runs a tool to its end, even if its reply ends before. ``waiting``: the number by which the backend knows the
+        reply that waits for the result; None: it is over, and the backend is not told."""
+        tool = self._tools.get(call.name)
+        if tool is None:
+            result: Any = tooling.unknown(call.name, self._tools.values())
+        else:
+            result = await tooling.run(tool, call.arguments, self._seconds)
         await post(ToolRan(reply, turn, call, result))
-        if (waiting := made()) is not None and not waiting.complete:
-            waiting.tools.discard(call.id)
-            waiting.moved.set()
-            self._tell(ToolResult(reply, call, result if isinstance(result, str) else as_json(result)))
+        if (number := waiting()) is not None:
+            self._told(number, call, result)
+
+    def _told(self, reply: int, call: ToolCall, result: Any) -> None:
+        self._tell(ToolResult(reply, call, result if isinstance(result, str) else as_json(result)))

@@ -1,7 +1,8 @@
 """A model that leads the conversation, behind the same `Brain` seam: it hears all the time, and speaks when it wants to.
 
 What may live here: the way of the user's sound to such a model, and of what it gives to news. Where its utterances begin
-and end, if it does not say so itself, is in `deriving`; what they are to an app is in `model_led`.
+and end, if it does not say so itself, is in `deriving`; what they are to an app is in `model_led`; a session of it that
+ends too soon is followed by another in `led_session`.
 """
 
 from __future__ import annotations
@@ -26,19 +27,17 @@ from locara.engines.backend import (
     ReplyBegan,
     ReplyEnded,
     ReplyText,
-    ToolResult,
     ToolWanted,
     UserText,
     UserTyped,
     VoiceBackend,
 )
-from locara.engines.backend_settings import demand
 from locara.engines.contracts import Engine, Message, Recogniser, ToolCall
 from locara.voice import deriving
-from locara.voice import tools as tooling
+from locara.voice.backend_tools import BackendTools
 from locara.voice.brain import Deadlines, Exactness, Post, failure
-from locara.voice.history import as_json
-from locara.voice.moves import Failed, Happened, Stop, Told, ToolRan, Wanted, Wish, Yielded
+from locara.voice.led_session import LedSession
+from locara.voice.moves import Failed, Happened, Told, Wanted, Wish, Yielded
 from locara.voice.overheard import Overheard
 from locara.voice.spoken import InTurn, Spoken
 from locara.voice.to_backend import ToBackend
@@ -51,10 +50,6 @@ SLACK_SECONDS = 0.25
 
 LAG_TOLD_SECONDS = 10.0
 """A model that stays too slow is told of again after this."""
-
-RESTARTS = 3
-RESTARTS_SECONDS = 60.0
-"""So many sessions of the model may end by themselves in so many seconds; after that the conversation ends, too."""
 
 
 class DuplexBrain:
@@ -74,12 +69,13 @@ class DuplexBrain:
         self._side = side
         self._settings = settings or BackendSettings()
         self._deadlines = deadlines or Deadlines()
-        self._session = ""
+        self._session = LedSession(backend, self._settings, self._deadlines, self._told)
         self._tasks: set[asyncio.Task[None]] = set()
         self._post: Post | None = None
         self._rate = 24_000
         self._closing = False
-        self._to = ToBackend(backend, lambda: self._session, self._not_taken, self._deadlines.push)
+        self._to = ToBackend(backend, lambda: self._session.name, self._not_taken, self._deadlines.push)
+        self._tools = BackendTools(self._settings.tools, self._to.signal, self._deadlines)
         self._line = InTurn(self._told)
         self._words = Overheard(side, self._told, self._deadlines)
         self._turn = 0
@@ -98,7 +94,6 @@ class DuplexBrain:
         self._skipped = 0
         self._shed = 0
         self._lag_told = -LAG_TOLD_SECONDS
-        self._restarts: deque[float] = deque(maxlen=RESTARTS)
 
     @property
     def words(self) -> bool:
@@ -134,15 +129,14 @@ class DuplexBrain:
             "omni_skipped_seconds": self._skipped / self._backend.capabilities.input_rate + self._to.unheard / RATE,
             "omni_shed_frames": float(self._shed),
             "omni_delay": delays[len(delays) // 2] if delays else 0.0,
-            "omni_restarts": float(len(self._restarts)),
+            "omni_restarts": float(self._session.restarts),
         }
 
     # --- beginning and ending -----------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """See `locara.voice.brain.Opens`."""
-        demand(self._backend.info.model, self._backend.capabilities, self._settings)
-        self._session = await self._backend.start_session(self._settings)
+        await self._session.open()
 
     def start(self, post: Post, output_rate: int, history: Callable[[], Sequence[Message]]) -> None:
         """Begins to hear and to be heard."""
@@ -166,9 +160,7 @@ class DuplexBrain:
         if tasks:
             await asyncio.wait(tasks, timeout=self._deadlines.close)
         await self._words.close()
-        ended, self._session = self._session, ""
-        if ended:
-            await self._backend.stop_session(ended)
+        await self._session.close()
 
     async def _told(self, happened: Happened) -> None:
         if self._post is not None:
@@ -198,7 +190,7 @@ class DuplexBrain:
         while True:
             reason = "failed"
             try:
-                async with contextlib.aclosing(self._backend.event_stream(self._session)) as stream:  # type: ignore[type-var]
+                async with contextlib.aclosing(self._backend.event_stream(self._session.name)) as stream:  # type: ignore[type-var]
                     async for event in stream:
                         if isinstance(event, Ended):
                             reason = event.reason
@@ -206,7 +198,13 @@ class DuplexBrain:
                         await self._take(event)
             except Exception as error:
                 await self._told(failure(error, "omni"))
-            if self._closing or not await self._again(reason):
+            if self._closing:
+                return
+            self._finish()
+            self._utterance = deriving.Utterance()
+            self._to.pushed, self._theirs = 0, 0
+            self._delays.clear()
+            if not await self._session.again(reason):
                 return
 
     async def _take(self, event: BackendEvent) -> None:
@@ -233,7 +231,7 @@ class DuplexBrain:
             case ReplyAudio(samples=samples):
                 self._line.add(spoken.sound(samples))
             case ToolWanted(call=call):
-                self._line.add([Wanted(spoken.number, call, self._side_effects(call))])
+                self._line.add([Wanted(spoken.number, call, self._tools.side_effects(call))])
             case ReplyEnded(reason="interrupted"):
                 self._stopped(spoken)
             case ReplyEnded():
@@ -319,40 +317,6 @@ class DuplexBrain:
             return
         await self._told(news)
 
-    async def _again(self, reason: str) -> bool:
-        """The model's session has ended by itself: another one begins, which knows nothing of what was said."""
-        self._finish()
-        self._utterance = deriving.Utterance()
-        self._to.pushed, self._theirs = 0, 0
-        self._delays.clear()
-        model = self._backend.info.model
-        now = asyncio.get_running_loop().time()
-        often = len(self._restarts) == RESTARTS and now - self._restarts[0] < RESTARTS_SECONDS
-        why = {"limit": "lasts no longer", "closed": "was closed by the other side"}.get(reason, "has failed")
-        ended, self._session = self._session, ""
-        try:
-            with contextlib.suppress(Exception):  # it is over already; what it says of that was told
-                await self._backend.stop_session(ended)
-            if not often:
-                self._restarts.append(now)
-                async with asyncio.timeout(self._deadlines.load):
-                    if reason == "failed":
-                        await self._backend.load()
-                    self._session = await self._backend.start_session(self._settings)
-                hint = "it goes on, but has forgotten what was said"
-                await self._told(Failed("omni", "session-over", f"omni: the session of {model} {why}", hint))
-                return True
-            error: Exception | None = None
-        except Exception as raised:  # any backend, any fault: it is told
-            error = raised
-        told = failure(error, "omni") if error is not None else None
-        message = f"omni: the session of {model} {why}, and no other could be had"
-        message += f": {told.message}" if told is not None else f": {RESTARTS} ended within {RESTARTS_SECONDS:g} s"
-        hint = told.hint if told is not None and told.hint else "look at the log of its server or process"
-        await self._told(Failed("omni", "engine-failed", message, hint, fatal=True))
-        await self._told(Stop("engine-lost"))
-        return False
-
     # --- the user's words ---------------------------------------------------------------------------------------------
 
     def listen(self, turn: int, at: int, samples: Samples) -> None:
@@ -410,20 +374,7 @@ class DuplexBrain:
         if its.marks_replies and (its.truncates or its.wants_played) and self._played[0] == reply:
             self._to.signal(Played(self._theirs, self._played[1], ended=True))
 
-    # --- tools --------------------------------------------------------------------------------------------------------
-
-    def _side_effects(self, call: ToolCall) -> bool:
-        return next((one.side_effects for one in self._settings.tools if one.name == call.name), True)
-
     def run_tool(self, reply: int, call: ToolCall) -> None:
-        """Runs a tool to its end, even if its reply ends before."""
-        self._spawn(self._run_tool(reply, self._theirs, call), f"tool-{call.name}")
-
-    async def _run_tool(self, reply: int, theirs: int, call: ToolCall) -> None:
-        tool = next((one for one in self._settings.tools if one.name == call.name), None)
-        if tool is None:
-            result: Any = {"error": f"there is no tool {call.name}"}
-        else:
-            result = await tooling.run(tool, call.arguments, self._deadlines.tool)
-        await self._told(ToolRan(reply, self._turn, call, result))
-        self._to.signal(ToolResult(theirs, call, result if isinstance(result, str) else as_json(result)))
+        """Runs a tool to its end, even if its reply ends before: a model that leads is told its result all the same."""
+        theirs = self._theirs
+        self._spawn(self._tools.run(reply, self._turn, call, self._told, lambda: theirs), f"tool-{call.name}")

@@ -15,6 +15,7 @@ from typing import Any
 from locara.audio import Resampler, clean, silence
 from locara.engines.contracts import LanguageModel, Message, SpeaksLanguage, Tool, ToolCall, Voice
 from locara.errors import EngineFailed
+from locara.voice import tools as tooling
 from locara.voice.brain import Deadlines, Post, failure
 from locara.voice.clauses import Clauses
 from locara.voice.history import as_json
@@ -179,8 +180,7 @@ class Making:
     async def _use(self, call: ToolCall) -> Any:
         tool = next((one for one in self._engines.tools if one.name == call.name), None)
         if tool is None:
-            names = ", ".join(one.name for one in self._engines.tools) or "none"
-            return {"error": f"there is no tool {call.name!r}; there are: {names}"}
+            return tooling.unknown(call.name, self._engines.tools)
         self._results[call.id] = asyncio.get_running_loop().create_future()
         await self._post(Wanted(self.reply, call, tool.side_effects))
         # No deadline here: the wait is for the turn's commit; the tool itself has one, and so has the whole reply.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from locara.audio import Samples
@@ -39,22 +38,12 @@ from locara.voice.backend_session import BackendSession
 from locara.voice.backend_tools import BackendTools
 from locara.voice.brain import Deadlines, Exactness, Post, failure
 from locara.voice.kept_sound import KeptSound
-from locara.voice.moves import Failed, Happened, Stop, Understood, Wish
-from locara.voice.recognising import Recognising
+from locara.voice.moves import Failed, Happened, Stop, Wish
+from locara.voice.overheard import Overheard
 from locara.voice.streams import Fresh
 
 MOST_REFUSED = 3
 """Turns in a row in which no session could be begun after one that was lost: then the model is gone, and not only away."""
-
-
-@dataclass(slots=True)
-class _Turn:
-    """The open turn. ``text``: what the backend understood of it; ``settled``: the turn machine has asked for that."""
-
-    number: int
-    revision: int = 0
-    settled: bool = False
-    text: str = ""
 
 
 class HalfDuplexBrain:
@@ -76,14 +65,15 @@ class HalfDuplexBrain:
         self._settings = settings or BackendSettings()
         self._deadlines = deadlines or Deadlines()
         self._session = BackendSession(backend, self._settings, self._deadlines)
-        self._tools = BackendTools(self._settings.tools, self._session.signal, self._deadlines.tool)
+        self._tools = BackendTools(self._settings.tools, self._session.signal, self._deadlines)
         self._kept = KeptSound()
         self._fresh = Fresh()
-        self._turn: _Turn | None = None
+        self._words = Overheard(side, self._news, self._deadlines, wait=0.0)
+        self._turn: int | None = None
+        """The one that is open."""
         self._replies: dict[int, BackendReply] = {}
         self._typed: set[int] = set()
         """Turns of which the backend was told the text."""
-        self._recognising: dict[int, Recognising] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._troubled = -1
         """The last turn in which sound did not reach the backend."""
@@ -153,7 +143,7 @@ class HalfDuplexBrain:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=self._deadlines.close)
-        self._recognising.clear()
+        await self._words.close()
         self._replies.clear()
         await self._session.close()
 
@@ -168,40 +158,32 @@ class HalfDuplexBrain:
         """The beginning of a turn, or its continuation."""
         assert self._post is not None
         if self._kept.begin(turn):
-            self._turn = _Turn(turn)
+            self._turn = turn
             self._session.new_turn()
-            if self._side is not None:
-                self._recognising[turn] = Recognising(turn, self._side, self._post, self._deadlines)
-                self._keep(self._recognising[turn].task)
-        elif self._turn is not None and self._turn.settled:  # the user goes on after a pause
-            self._turn.revision, self._turn.settled = self._turn.revision + 1, False
-        self.hear(turn, at, samples)
+        self._words.listen(turn, at, samples)
+        self._heard(turn, at, samples)
 
     def hear(self, turn: int, at: int, samples: Samples) -> None:
         """The next samples of the turn; none is given twice."""
+        self._words.hear(turn, at, samples)
+        self._heard(turn, at, samples)
+
+    def _heard(self, turn: int, at: int, samples: Samples) -> None:
         self._kept.hear(turn, at, samples)
-        if turn in self._recognising:
-            self._recognising[turn].push(at, samples)
         self._session.push(self._fresh.of(at, samples))
 
     def settle(self, turn: int, revision: int) -> None:
         """With a recogniser beside it, its words are waited for. Else there is nothing to wait for: what the backend
         understood by now is what is known."""
-        if turn in self._recognising:
-            self._recognising[turn].settle(revision)
-        elif self._turn is not None and self._turn.number == turn:
-            self._turn.revision, self._turn.settled = revision, True
-            self._soon(Understood(turn, revision, self._turn.text, settled=True))
+        self._words.settle(turn, revision)
 
     def forget(self, turn: int) -> None:
         """The turn is over; unless a reply answers it, the backend is told that it was none."""
         given = self._kept.is_open(turn) or turn in self._typed
         asked = [made for made in self._replies.values() if made.turn == turn]
         self._kept.end(turn, answered=bool(asked))
-        self._turn = None if self._turn is not None and self._turn.number == turn else self._turn
-        recognising = self._recognising.pop(turn, None)
-        if recognising is not None:
-            recognising.finish()
+        self._turn = None if turn == self._turn else self._turn
+        self._words.forget(turn)
         self._typed.discard(turn)
         if given and all(made.failed for made in asked):  # nothing is lost by it where the backend did take the turn
             self._session.signal(Disregard())
@@ -289,8 +271,9 @@ class HalfDuplexBrain:
 
     def run_tool(self, reply: int, call: ToolCall) -> None:
         """Runs a tool to its end, even if its reply ends before."""
-        turn = self._replies[reply].turn if reply in self._replies else 0
-        running = self._tools.run(reply, turn, call, self._news, lambda: self._replies.get(reply))
+        made = self._replies.get(reply)
+        turn = made.turn if made else 0
+        running = self._tools.run(reply, turn, call, self._news, lambda: made.answered(call.id) if made else None)
         self._keep(asyncio.create_task(running, name=f"tool-{call.name}"))
 
     # --- what the backend tells ---------------------------------------------------------------------------------------
@@ -303,7 +286,7 @@ class HalfDuplexBrain:
                     made.moved.set()
                     await self._grew(made, event)
             case UserText(text=text):
-                await self._understood(text)
+                await self._words.wrote(text, final=False)  # it is final when the turn machine asks
             case BackendFailed():
                 await self._failed(event)
             case Lag(skipped=skipped):
@@ -335,11 +318,6 @@ class HalfDuplexBrain:
                     hint="ask again; if it goes on, see what the model's engine or server says",
                 )
                 await self._news(failure(error, "omni", reply=made.number))
-
-    async def _understood(self, text: str) -> None:
-        if self._turn is not None and self._side is None:
-            self._turn.text = text
-            await self._news(Understood(self._turn.number, self._turn.revision, text, settled=self._turn.settled))
 
     async def _failed(self, event: BackendFailed) -> None:
         reply = event.reply
@@ -376,7 +354,7 @@ class HalfDuplexBrain:
         if not told:
             await self._news(failure(self._gone(reason), "omni"))
         if self._turn is not None:
-            self._session.push(self._kept.so_far(self._turn.number))  # who is speaking now is heard by the next session
+            self._session.push(self._kept.so_far(self._turn))  # who is speaking now is heard by the next session
 
     def _gone(self, reason: str) -> StageError:
         model = self._backend.info.model
@@ -403,7 +381,7 @@ class HalfDuplexBrain:
                 made.over(failed=True)
                 await self._news(failure(error, "omni", reply=made.number))
             return
-        turn = -1 if self._turn is None else self._turn.number
+        turn = -1 if self._turn is None else self._turn
         if signal is None and turn == self._troubled:
             return  # told once a turn
         self._troubled = turn if signal is None else self._troubled

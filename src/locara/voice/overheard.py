@@ -1,6 +1,7 @@
 """The user's words beside a model that hears by itself: from a recogniser of our own, or as the model wrote them down.
 
-What may live here: which of the two it is, and how its text becomes news of the turn that is open.
+What may live here: which of the two it is, and how its text becomes news of the turn that is open. Used by the brains of
+models that lead and of those that are asked.
 """
 
 from __future__ import annotations
@@ -14,18 +15,24 @@ from locara.voice.moves import Understood
 from locara.voice.recognising import Recognising
 
 SETTLE_SECONDS = 1.5
-"""What the model writes down of the user counts as settled when nothing more came for so long."""
+"""What a model that leads writes down of the user counts as settled so long after it was asked for."""
 
 
 class Overheard:
-    """``side``: the recogniser, None: only the model itself writes down what it hears (``wrote``)."""
+    """``side``: the recogniser, None: only the model itself writes down what it hears (``wrote``). ``wait``: seconds that
+    it has for that after it was asked to settle; 0: what it wrote by then counts, and what comes later replaces it."""
 
-    def __init__(self, side: Recogniser | None, post: Post, deadlines: Deadlines) -> None:
+    def __init__(
+        self, side: Recogniser | None, post: Post, deadlines: Deadlines, *, wait: float = SETTLE_SECONDS
+    ) -> None:
         self._side = side
         self._post = post
         self._deadlines = deadlines
+        self._wait = wait
         self._turn: int | None = None
         self._revision = 0
+        self._asked = False
+        """The text of this revision was to be settled."""
         self._text = ""
         self._recognising: dict[int, Recognising] = {}
         self._settling: asyncio.TimerHandle | None = None
@@ -34,7 +41,9 @@ class Overheard:
     def listen(self, turn: int, at: int, samples: Samples) -> None:
         """A turn of the user began, or goes on; ``samples`` (16 kHz) lie at ``at`` on the session's clock."""
         if self._turn != turn:
-            self._turn, self._revision, self._text = turn, 0, ""
+            self._turn, self._revision, self._asked, self._text = turn, 0, False, ""
+        elif self._asked:  # the user goes on after a pause
+            self._revision, self._asked = self._revision + 1, False
         if self._side is not None and turn not in self._recognising:
             recognising = self._recognising[turn] = Recognising(turn, self._side, self._post, self._deadlines)
             self._keep(recognising.task)
@@ -47,11 +56,14 @@ class Overheard:
 
     def settle(self, turn: int, revision: int) -> None:
         """Asks for the settled text of everything said so far."""
-        self._revision = revision
+        if turn == self._turn:
+            self._revision, self._asked = revision, True
         if turn in self._recognising:
             self._recognising[turn].settle(revision)
-        else:
+        elif self._wait > 0.0:
             self._later(turn, revision)
+        else:
+            self._settle(turn, revision)
 
     async def wrote(self, text: str, *, final: bool) -> None:
         """What the model wrote down of the user: all of this turn so far. A recogniser of our own counts more."""
@@ -60,7 +72,8 @@ class Overheard:
         self._text = text
         if final and self._settling is not None:
             self._settling.cancel()
-        await self._post(Understood(self._turn, self._revision, text, settled=final))
+        settled = final or (self._asked and self._wait <= 0.0)
+        await self._post(Understood(self._turn, self._revision, text, settled=settled))
 
     def forget(self, turn: int) -> None:
         """The turn is over."""
@@ -86,7 +99,7 @@ class Overheard:
     def _later(self, turn: int, revision: int) -> None:
         if self._settling is not None:
             self._settling.cancel()
-        self._settling = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settle, turn, revision)
+        self._settling = asyncio.get_running_loop().call_later(self._wait, self._settle, turn, revision)
 
     def _settle(self, turn: int, revision: int) -> None:
         if turn == self._turn and revision == self._revision:

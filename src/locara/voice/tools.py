@@ -11,7 +11,7 @@ import enum
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from locara.engines.contracts import Tool
@@ -116,6 +116,11 @@ async def run(tool_: Tool, arguments: Mapping[str, Any], deadline: float) -> Any
         if isinstance(error, TimeoutError) and limit.expired():
             return {"error": f"{tool_.name} gave no result within {deadline:g} s"}
         return {"error": f"{type(error).__name__}: {error}"}
+
+
+def unknown(name: str, tools: Iterable[Tool]) -> dict[str, str]:
+    """The result of a call to a tool that there is not, for the model to read."""
+    return {"error": f"there is no tool {name!r}; there are: {', '.join(one.name for one in tools) or 'none'}"}
 
 
 def _members(tool_: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -177,6 +177,14 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         moshi_files.read(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("length", [0x3C, 0x80, 0x180, 0x2880])
+def test_a_header_may_have_any_length(tmp_path: Path, length: int) -> None:
+    """A length whose first byte is that of a pickle, or of a web page, is a length."""
+    head = json.dumps({"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}).encode().ljust(length)
+    (tmp_path / "a.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + b"x")
+    assert set(safetensors_header.read(tmp_path / "a.safetensors")) == {"a"}
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_header_reader_fail_otherwise(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "some.safetensors"

@@ -17,7 +17,6 @@ from locara.engines.frame_clock import LATE_SECONDS
 from locara.engines.frame_model import FrameFacts
 from locara.engines.isolated import Environment
 from locara.engines.omni.moshi_files import voice_names
-from locara.errors import ModelMissing
 
 ENGINE = "moshi"
 PERSONAPLEX = "personaplex-7b-v1"
@@ -63,22 +62,15 @@ def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
     if option_values.one_of(ENGINE, options, "realtime", realtime, ("check", "ignore")) == "ignore":
         realtime = "ignore"
     late = option_values.number(ENGINE, options, "late", LATE_SECONDS, 0.08, 60.0, "seconds")
-    if path is None or not path.is_dir():
-        where = "where the files lie is not known" if path is None else f"there is no folder {path}"
-        raise ModelMissing(
-            f"omni: {model}: {where}",
-            stage="omni",
-            model=model,
-            hint=f"locara models pull {model}, or correct path=...",
-        )
-    voices = voice_names(path) if told["family"] != "moshi" else ()
+    folder = option_values.folder("omni", model, path)
+    voices = voice_names(folder) if told["family"] != "moshi" else ()
     persona = told["family"] == "personaplex" or bool(voices)
     licence = "LicenseRef-NVIDIA-Open-Model" if persona else "CC-BY-4.0"
     note = "weights by NVIDIA; code MIT" if persona else "weights by Kyutai; code MIT"
     return FrameBackend(
         EngineInfo(ENGINE, model, licence, device=str(told["device"]), note=note),
         _ENVIRONMENT,
-        {"path": str(path), **told},
+        {"path": str(folder), **told},
         expected=FrameFacts(_RATE, _FRAME, slots=int(told["slots"]), instructions=persona, voices=voices),
         python=options.get("python"),
         realtime=realtime,

@@ -7,19 +7,18 @@ and nothing is fetched. File names: ``moshi/models/loaders.py`` of kyutai-labs/m
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from locara.engines import safetensors_header
 from locara.engines.isolated_worker import Trouble
 from locara.engines.omni import moshi_shapes
 from locara.engines.omni.sentencepiece_pieces import NotSentencePiece, Piece
 from locara.engines.omni.sentencepiece_pieces import read as read_pieces
-from locara.engines.safetensors_header import NotSafetensors, TensorFacts
+from locara.engines.published_files import AGAIN, file_in, json_object, tensors_of
+from locara.engines.safetensors_header import TensorFacts
 
 Family = Literal["moshi", "personaplex"]
 
@@ -40,12 +39,10 @@ _NEEDED = (
     "depformer_multi_linear", "depformer_weights_per_step",
 )  # fmt: skip
 _FLOATS = ("BF16", "F16", "F32")
-_AGAIN = "download the whole repository again, or name its folder with path=..."
 _OTHERS = ("hibiki", "stt", "tts")
 """What ``model_type`` says of the others that Kyutai publishes."""
 _PADDED = 0.01
 """By how much of them text tokens and pieces may differ: tables are rounded up now and then."""
-_LARGEST_JSON = 2**20  # bytes
 _LARGEST_TOKENIZER = 2**26  # bytes: 64 MB, a hundred times the published one
 
 
@@ -82,13 +79,13 @@ class MoshiFiles:
 def read(folder: Path, family: str = "auto") -> MoshiFiles:
     """The folder, checked. ``family``: ``moshi``, ``personaplex`` or ``auto``. Raises ``Trouble``."""
     if not folder.is_dir():
-        raise Trouble(f"there is no folder {folder}", hint=_AGAIN)
+        raise Trouble(f"there is no folder {folder}", hint=AGAIN)
     raw = _config(folder)
     config = {name: value for name, value in raw.items() if name not in _NOT_THE_MODELS} if "dim" in raw else {}
     config = config or dict(moshi_shapes.PUBLISHED)
     _refuse_others(folder, raw, config)
     weights = _weights(folder, raw)
-    tensors = header(weights)
+    tensors = tensors_of(weights)
     _refuse_mlx(weights, tensors)
     books = sum(1 for name in tensors if name.startswith("linears.") and name.endswith(".weight"))
     voices = voice_names(folder)
@@ -96,10 +93,10 @@ def read(folder: Path, family: str = "auto") -> MoshiFiles:
     if kind == "personaplex" and books == 2 * AGENT_BOOKS:
         config["dep_q"] = books
     check(weights, tensors, moshi_shapes.language_model(config), more=kind == "personaplex")
-    mimi = _named(folder, raw, "mimi_name", MIMI)
-    mimi_config = _json(_named(folder, raw, "mimi_config_name", "")) if raw.get("mimi_config_name") else None
+    mimi = file_in(folder, str(raw.get("mimi_name") or MIMI))
+    mimi_config = json_object(file_in(folder, str(name))) if (name := raw.get("mimi_config_name")) else None
     _check_mimi(mimi, mimi_config, config)
-    tokenizer = _named(folder, raw, "tokenizer_name", TOKENIZER)
+    tokenizer = file_in(folder, str(raw.get("tokenizer_name") or TOKENIZER))
     return MoshiFiles(
         folder=folder,
         weights=weights,
@@ -114,17 +111,6 @@ def read(folder: Path, family: str = "auto") -> MoshiFiles:
         pieces=tokenizer_pieces(tokenizer, int(config["text_card"])),
         voices=voices,
     )
-
-
-def header(path: Path) -> Mapping[str, TensorFacts]:
-    """The tensors of a file of weights. Raises ``Trouble``."""
-    try:
-        return safetensors_header.read(path)
-    except NotSafetensors as error:
-        hint = _AGAIN if path.suffix == ".safetensors" else "only safetensors are read here, never pickles"
-        raise Trouble(f"{path} is not in the format safetensors: {error}", hint=hint) from None
-    except OSError as error:
-        raise Trouble(f"{path} cannot be read: {error}", hint=_AGAIN) from None
 
 
 def check(
@@ -151,7 +137,7 @@ def check(
     if wrong:
         many = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise Trouble(
-            f"{path}: {wrong[0]}{many}", hint="the weights and config.json are not of the same model: " + _AGAIN
+            f"{path}: {wrong[0]}{many}", hint="the weights and config.json are not of the same model: " + AGAIN
         )
 
 
@@ -162,13 +148,13 @@ def tokenizer_pieces(path: Path, text_card: int) -> tuple[Piece, ...]:
             raise NotSentencePiece(f"it is too large for one ({path.stat().st_size} bytes)")
         pieces = read_pieces(path.read_bytes())
     except NotSentencePiece as error:
-        raise Trouble(f"{path}: {error}", hint=_AGAIN) from None
+        raise Trouble(f"{path}: {error}", hint=AGAIN) from None
     except OSError as error:
-        raise Trouble(f"{path} cannot be read: {error}", hint=_AGAIN) from None
+        raise Trouble(f"{path} cannot be read: {error}", hint=AGAIN) from None
     if abs(len(pieces) - text_card) > _PADDED * text_card:
         raise Trouble(
             f"{path} is the tokenizer of another model: it has {len(pieces)} pieces, and the model {text_card} text tokens",
-            hint=_AGAIN,
+            hint=AGAIN,
         )
     return pieces
 
@@ -176,19 +162,7 @@ def tokenizer_pieces(path: Path, text_card: int) -> tuple[Piece, ...]:
 def _config(folder: Path) -> dict[str, Any]:
     """``config.json``; empty where there is none: that is Moshi 7B as it was first published."""
     path = folder / "config.json"
-    return _json(path) if path.exists() else {}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _LARGEST_JSON:
-            raise ValueError(f"it has {path.stat().st_size} bytes")
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(told, dict):
-            raise TypeError("it is no object")
-    except (OSError, ValueError, TypeError) as error:
-        raise Trouble(f"{path} cannot be read: {error}", hint=_AGAIN) from None
-    return told
+    return json_object(path) if path.exists() else {}
 
 
 def _refuse_others(folder: Path, raw: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -206,19 +180,19 @@ def _refuse_others(folder: Path, raw: Mapping[str, Any], config: Mapping[str, An
     if raw.get("lora_name") or config.get("lora"):
         raise Trouble(f"{path} names LoRA weights, which are not read here", hint="merge them into the model first")
     if missing := [name for name in _NEEDED if name not in config]:
-        raise Trouble(f"{path} does not say {', '.join(missing)}", hint=_AGAIN)
+        raise Trouble(f"{path} does not say {', '.join(missing)}", hint=AGAIN)
     for name in ("dim", "text_card", "n_q", "card", "num_heads", "num_layers", "context", "depformer_dim"):
         value = config[name]
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise Trouble(f"{path}: {name} is {value!r}, and must be a whole number above 0", hint=_AGAIN)
+            raise Trouble(f"{path}: {name} is {value!r}, and must be a whole number above 0", hint=AGAIN)
     delays = config["delays"]
     if not isinstance(delays, list) or len(delays) != config["n_q"] + 1 or not all(one in (0, 1) for one in delays):
-        raise Trouble(f"{path}: delays must be {config['n_q'] + 1} times 0 or 1, and is {delays!r}", hint=_AGAIN)
+        raise Trouble(f"{path}: delays must be {config['n_q'] + 1} times 0 or 1, and is {delays!r}", hint=AGAIN)
 
 
 def _weights(folder: Path, raw: Mapping[str, Any]) -> Path:
     if name := raw.get("moshi_name"):
-        return _file(folder, str(name))
+        return file_in(folder, str(name))
     for name in WEIGHTS:
         if (folder / name).is_file():
             return folder / name
@@ -230,24 +204,12 @@ def _weights(folder: Path, raw: Mapping[str, Any]) -> Path:
         )
     if (folder / "model.q4.safetensors").is_file():
         raise Trouble(f"{folder} has weights for MLX", hint="use the engine for MLX, or download the PyTorch weights")
-    return _file(folder, WEIGHTS[0])
+    return file_in(folder, WEIGHTS[0])
 
 
 def _refuse_mlx(path: Path, tensors: Mapping[str, TensorFacts]) -> None:
     if any(name.endswith(".scales") or name.startswith("depformer.slices.") for name in tensors):
         raise Trouble(f"{path} has weights for MLX", hint="use the engine for MLX, or download the PyTorch weights")
-
-
-def _named(folder: Path, raw: Mapping[str, Any], role: str, usual: str) -> Path:
-    return _file(folder, str(raw.get(role) or usual))
-
-
-def _file(folder: Path, name: str) -> Path:
-    """A file inside ``folder``, whatever path or address the configuration gives it."""
-    path = folder / Path(name.replace("\\", "/")).name
-    if not path.is_file():
-        raise Trouble(f"{path.name} is missing in {folder}", hint=_AGAIN)
-    return path
 
 
 def _family(wanted: str, raw: Mapping[str, Any], config: Mapping[str, Any], books: int, folder: Path) -> Family:
@@ -274,18 +236,18 @@ def voice_names(folder: Path) -> tuple[str, ...]:
 
 
 def _check_mimi(path: Path, config: Mapping[str, Any] | None, sizes: Mapping[str, Any]) -> None:
-    tensors = header(path)
+    tensors = tensors_of(path)
     told = PUBLISHED_MIMI if config is None else config
     try:
         expected = list(moshi_shapes.codec(told))
         books, bins = int(told["quantizer"]["n_q"]), int(told["quantizer"]["bins"])
     except (KeyError, TypeError, ValueError) as error:
-        raise Trouble(f"the configuration of {path} does not say {error}", hint=_AGAIN) from None
+        raise Trouble(f"the configuration of {path} does not say {error}", hint=AGAIN) from None
     check(path, tensors, expected, more=True)
     if bins != sizes["card"] or books < sizes["n_q"] - AGENT_BOOKS:
         raise Trouble(
             f"{path} is the codec of another model: {books} codebooks of {bins}, and the model has codes of {sizes['card']}",
-            hint=_AGAIN,
+            hint=AGAIN,
         )
 
 

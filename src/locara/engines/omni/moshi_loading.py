@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+from locara.engines import torch_device
 from locara.engines.free_memory import free_memory
 from locara.engines.isolated_worker import Trouble
 from locara.engines.omni.moshi_files import AGENT_BOOKS, MoshiFiles
@@ -29,17 +30,10 @@ def device(wanted: str) -> Any:
     compiles: the package looks at the variable then."""
     import torch
 
-    mps = getattr(torch.backends, "mps", None)
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": mps is not None and mps.is_available()}
-    if wanted == "auto":
-        wanted = "cuda" if there["cuda"] else "cpu"
-    if not there[wanted]:
-        raise Trouble(
-            f"torch {torch.__version__} has no {wanted} here", hint="device=cpu, or install the torch that has it"
-        )
-    if wanted != "cuda" or not _can_compile():
+    chosen = torch_device.choose(torch, wanted)
+    if chosen != "cuda" or not _can_compile():
         os.environ["NO_TORCH_COMPILE"] = "1"
-    return torch.device(wanted)
+    return torch.device(chosen)
 
 
 def number_format(torch: Any, wanted: str, files: MoshiFiles) -> Any:

@@ -17,7 +17,7 @@ from locara.engines.frame_clock import LATE_SECONDS
 from locara.engines.frame_model import FrameFacts
 from locara.engines.isolated import Environment
 from locara.engines.omni.moshi_files import voice_names
-from locara.errors import ConfigError, ModelMissing
+from locara.errors import ConfigError
 
 ENGINE = "moshi-mlx"
 MODELS = tuple(f"{name}-mlx-{kind}" for name in ("moshiko", "moshika") for kind in ("q4", "q8", "bf16"))
@@ -63,21 +63,14 @@ def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
         raise ConfigError(f"{ENGINE}: bits is {told['bits']}", hint="it can be 0, 4, 8")
     realtime = option_values.one_of(ENGINE, options, "realtime", "check", ("check", "ignore"))
     late = option_values.number(ENGINE, options, "late", LATE_SECONDS, 0.08, 10.0, "seconds")
-    if path is None or not path.is_dir():
-        where = "where the files lie is not known" if path is None else f"there is no folder {path}"
-        raise ModelMissing(
-            f"omni: {model}: {where}",
-            stage="omni",
-            model=model,
-            hint=f"locara models pull {model}, or correct path=...",
-        )
-    voices = voice_names(path)
+    folder = option_values.folder("omni", model, path)
+    voices = voice_names(folder)
     licence, who = ("LicenseRef-NVIDIA-Open-Model", "NVIDIA") if voices else ("CC-BY-4.0", "Kyutai")
     slots = cast("int", told["slots"])
     return FrameBackend(
         EngineInfo(ENGINE, model, licence, device=str(told["device"]), note=f"weights by {who}; code MIT"),
         _ENVIRONMENT,
-        {"path": str(path), **told},
+        {"path": str(folder), **told},
         expected=FrameFacts(rate=_RATE, frame=_FRAME, slots=slots, instructions=bool(voices), voices=voices),
         python=options.get("python"),
         late=late,

@@ -7,7 +7,6 @@ library. File names: ``moshi_mlx/local.py`` of kyutai-labs/moshi.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from locara.engines.isolated_worker import Trouble
 from locara.engines.omni import moshi_files, moshi_shapes
 from locara.engines.omni.sentencepiece_pieces import Piece
+from locara.engines.published_files import AGAIN, file_in, json_object, tensors_of
 from locara.engines.safetensors_header import TensorFacts
 
 WEIGHTS = ("model.q4.safetensors", "model.q8.safetensors", "model.safetensors")
@@ -25,7 +25,6 @@ QUANTISED = {4: 32, 8: 64}
 _WORD_BITS = 32
 """Of the integers that quantised weights are packed into (``mlx.nn.quantize``)."""
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".npz")
-_AGAIN = "download the whole repository again, or name its folder with path=..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +51,11 @@ class MlxFiles:
 def read(folder: Path) -> MlxFiles:
     """The folder, checked. Raises ``Trouble``."""
     if not folder.is_dir():
-        raise Trouble(f"there is no folder {folder}", hint=_AGAIN)
+        raise Trouble(f"there is no folder {folder}", hint=AGAIN)
     path = folder / "config.json"
-    raw = _json(path) if path.exists() else {}
+    raw = json_object(path) if path.exists() else {}
     weights = _weights(folder, raw)
-    tensors = moshi_files.header(weights)
+    tensors = tensors_of(weights)
     if not any(name.startswith("depformer.slices.") for name in tensors):
         return _torch_layout(folder)
     config = {**moshi_shapes.PUBLISHED, **raw}
@@ -68,18 +67,18 @@ def read(folder: Path) -> MlxFiles:
         raise Trouble(
             f"{weights} makes {made} codebooks of {config['n_q']}, and Moshi {moshi_files.AGENT_BOOKS} of "
             f"{2 * moshi_files.AGENT_BOOKS}",
-            hint="it is another model, or config.json belongs to another one: " + _AGAIN,
+            hint="it is another model, or config.json belongs to another one: " + AGAIN,
         )
     _check_kinds(weights, tensors)
-    mimi = _named(folder, raw, "mimi_name", moshi_files.MIMI)
-    tokenizer = _named(folder, raw, "tokenizer_name", moshi_files.TOKENIZER)
+    mimi = file_in(folder, str(raw.get("mimi_name") or moshi_files.MIMI))
+    tokenizer = file_in(folder, str(raw.get("tokenizer_name") or moshi_files.TOKENIZER))
     return MlxFiles(
         folder=folder,
         tokenizer=tokenizer,
         weights=weights,
         mimi=mimi,
         config=config,
-        mimi_config=_json(_named(folder, raw, "mimi_config_name", "")) if raw.get("mimi_config_name") else None,
+        mimi_config=json_object(file_in(folder, str(codec))) if (codec := raw.get("mimi_config_name")) else None,
         bits=_bits(weights, tensors, int(config["dim"])),
         torch_layout=False,
         books=_books(mimi),
@@ -121,15 +120,15 @@ def _weights(folder: Path, raw: Mapping[str, Any]) -> Path:
             f"there are no weights as safetensors in {folder}, only {pickles[0]}, a pickle, which could run any program",
             hint="download the repository that has safetensors",
         )
-    raise Trouble(f"{raw.get('moshi_name') or WEIGHTS[-1]} is missing in {folder}", hint=_AGAIN)
+    raise Trouble(f"{raw.get('moshi_name') or WEIGHTS[-1]} is missing in {folder}", hint=AGAIN)
 
 
 def _check_kinds(path: Path, tensors: Mapping[str, TensorFacts]) -> None:
     for name, one in tensors.items():
         if one.dtype not in ("BF16", "F16", "F32", "U32"):
-            raise Trouble(f"{path}: {name} is {one.dtype}, which is no type of these weights", hint=_AGAIN)
+            raise Trouble(f"{path}: {name} is {one.dtype}, which is no type of these weights", hint=AGAIN)
         if one.dtype == "U32" and f"{name.removesuffix('.weight')}.scales" not in tensors:
-            raise Trouble(f"{path}: {name} is quantised, and its scales are missing", hint=_AGAIN)
+            raise Trouble(f"{path}: {name} is quantised, and its scales are missing", hint=AGAIN)
 
 
 def _bits(path: Path, tensors: Mapping[str, TensorFacts], dim: int) -> int | None:
@@ -149,28 +148,10 @@ def _bits(path: Path, tensors: Mapping[str, TensorFacts], dim: int) -> int | Non
 
 def _books(mimi: Path) -> int:
     """How many codebooks it has: 32 in the published file, of which Moshi uses 8."""
-    count = sum(1 for name in moshi_files.header(mimi) if name.endswith("._codebook.embedding_sum"))
+    count = sum(1 for name in tensors_of(mimi) if name.endswith("._codebook.embedding_sum"))
     if count < moshi_files.AGENT_BOOKS:
         raise Trouble(
             f"{mimi} has {count} codebooks, and Moshi needs {moshi_files.AGENT_BOOKS}: it is no Mimi, or not all of one",
-            hint=_AGAIN,
+            hint=AGAIN,
         )
     return count
-
-
-def _named(folder: Path, raw: Mapping[str, Any], role: str, usual: str) -> Path:
-    """A file inside ``folder``, whatever path or address the configuration gives it."""
-    path = folder / Path(str(raw.get(role) or usual)).name
-    if not path.is_file():
-        raise Trouble(f"{path.name} is missing in {folder}", hint=_AGAIN)
-    return path
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(told, dict):
-            raise TypeError("it is no object")
-    except (OSError, ValueError, TypeError) as error:
-        raise Trouble(f"{path} cannot be read: {error}", hint=_AGAIN) from None
-    return told

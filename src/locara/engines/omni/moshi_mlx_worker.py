@@ -25,12 +25,12 @@ from locara.engines.omni.moshi_mlx_files import MlxFiles
 from locara.engines.omni.moshi_mlx_prompting import Sizes
 from locara.engines.omni.personaplex import Forced
 from locara.engines.omni.sentencepiece_pieces import PieceText
+from locara.engines.published_files import AGAIN
 
 RATE = 24_000  # Hz, Mimi's
 FRAME = 1920  # samples: 80 ms
 _WARM_FRAMES = 4  # the kernels of a step are made in the first ones
 _END_OF_PADDING = 0  # the text token before a word
-_HINT = "download the whole repository again, or name its folder with path=..."
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class MoshiMlx:
             self._codecs = [_codec(files) for _ in range(slots)]
         except (ValueError, KeyError, RuntimeError) as error:
             said = " ".join(str(error).split())[:300] or type(error).__name__
-            raise Trouble(f"{files.weights.parent} does not hold a whole Moshi: {said}", hint=_HINT) from error
+            raise Trouble(f"{files.weights.parent} does not hold a whole Moshi: {said}", hint=AGAIN) from error
         temperatures = float(options["text_temperature"]), float(options["temperature"])
         most = int(options["text_top_k"]), int(options["top_k"])
         cards = int(files.config["text_card"]), int(files.config["card"])

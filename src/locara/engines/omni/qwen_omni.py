@@ -15,7 +15,6 @@ from locara.engines.backend import VoiceBackend
 from locara.engines.contracts import EngineInfo
 from locara.engines.isolated import Environment
 from locara.engines.omni.qwen_omni_backend import QwenOmniBackend
-from locara.errors import ModelMissing
 
 ENGINE = "qwen-omni"
 MODELS = ("qwen2.5-omni-3b", "qwen2.5-omni-7b", "qwen3-omni-30b-a3b")
@@ -76,14 +75,7 @@ def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
     }
     sessions = option_values.whole(ENGINE, options, "sessions", 1, 1, 8)
     deadline = option_values.number(ENGINE, options, "deadline", 60.0, 1.0, 600.0, "seconds")
-    if path is None or not path.is_dir():
-        where = "where the files lie is not known" if path is None else f"there is no folder {path}"
-        raise ModelMissing(
-            f"omni: {model}: {where}",
-            stage="omni",
-            model=model,
-            hint=f"locara models pull {model}, or correct path=...",
-        )
+    folder = option_values.folder("omni", model, path)
     return QwenOmniBackend(
         EngineInfo(
             ENGINE,
@@ -93,7 +85,7 @@ def create(model: str, options: Mapping[str, Any]) -> VoiceBackend | None:
             note="one reply at a time; it gives no words of the user",
         ),
         _ENVIRONMENT,
-        {"path": str(path), **told},
+        {"path": str(folder), **told},
         sessions=sessions,
         deadline=deadline,
         python=options.get("python"),

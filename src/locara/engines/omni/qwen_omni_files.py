@@ -1,15 +1,12 @@
 """Whether a folder holds a whole Qwen-Omni model as it is published, before anything heavy is loaded.
 
 What may live here: reading the small files and the shards' headers, and saying what is wrong. Only the standard library: no
-weights are read, nothing is unpickled, no code of the folder is run. The format of the shards: safetensors 0.8 (8 bytes of
-length, a JSON header, then the data).
+weights are read, nothing is unpickled, no code of the folder is run.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +14,14 @@ from typing import Any
 
 from locara.engines.isolated_worker import Trouble
 from locara.engines.omni.qwen_omni_prompt import Family
+from locara.engines.published_files import AGAIN, json_object, tensors_of
+from locara.engines.safetensors_header import TensorFacts
 
 FAMILIES: Mapping[str, Family] = {"qwen2_5_omni": "qwen2.5-omni", "qwen3_omni_moe": "qwen3-omni"}
 """``model_type`` of the configuration -> which of the two it is."""
-_HINT = "download the whole repository again, or name its folder with path=..."
 _OTHER = "choose the published model with speech, in bf16"
-_KINDS = {"BF16": 2, "F16": 2, "F32": 4, "I64": 8}
-"""Numbers that the weights may be made of -> bytes."""
-_HEADER_LIMIT = 64 * 1024 * 1024
-"""Bytes of one shard's header; the published ones have less than one million."""
+_KINDS = ("BF16", "F16", "F32", "I64")
+"""Numbers that the weights may be made of."""
 _SPEAKERS_LIMIT = 64 * 1024 * 1024
 """Bytes of ``spk_dict.pt``, which holds a few spectrograms."""
 _TEMPLATES = ("chat_template.json", "chat_template.jinja")
@@ -49,16 +45,16 @@ class OmniFolder:
 
 def look(folder: Path) -> OmniFolder:
     """Looks through ``folder``. Raises `Trouble` that says what is missing or wrong, and what to do."""
-    config = _json(folder / "config.json")
+    config = json_object(folder / "config.json")
     family = _family(folder, config)
     shapes = _weights(folder)
     _parts(folder, config, family, shapes)
     for name in ("tokenizer_config.json", "preprocessor_config.json"):
-        _json(folder / name)
+        json_object(folder / name)
     if not (folder / "tokenizer.json").is_file():
         for name in ("vocab.json", "merges.txt"):
             if not (folder / name).is_file():
-                raise Trouble(f"{folder} has neither tokenizer.json nor {name}", hint=_HINT)
+                raise Trouble(f"{folder} has neither tokenizer.json nor {name}", hint=AGAIN)
     voices, speakers = _voices(folder, config, family)
     return OmniFolder(folder, family, config, _template(folder), voices, speakers, _count(shapes))
 
@@ -69,43 +65,6 @@ def within(config: Mapping[str, Any], *path: str) -> Any:
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
-
-
-def header(shard: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The weights in a shard: name -> (kind of number, shape). Raises `Trouble` for one that is torn or is none."""
-    try:
-        size = shard.stat().st_size
-        with shard.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > min(_HEADER_LIMIT, size):
-                raise ValueError("it does not begin with the length of a header")
-            told = json.loads(file.read(length))
-        found = {name: _weight(one) for name, one in told.items() if name != "__metadata__"}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, struct.error) as error:
-        raise Trouble(f"{shard} is not in the format safetensors: {error}", hint=_HINT) from error
-    end = 8 + length + max((stop for _, _, stop in found.values()), default=0)
-    if end != size:
-        raise Trouble(f"{shard} is torn: it should have {end} bytes and has {size}", hint=_HINT)
-    return {name: (kind, shape) for name, (kind, shape, _) in found.items()}
-
-
-def _weight(told: Mapping[str, Any]) -> tuple[str, tuple[int, ...], int]:
-    start, stop = (int(one) for one in told["data_offsets"])
-    if not 0 <= start <= stop:
-        raise ValueError("offsets that go backwards")
-    return str(told["dtype"]), tuple(int(one) for one in told["shape"]), stop
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Trouble(f"{path.name} is missing in {path.parent}", hint=_HINT) from None
-    except (OSError, ValueError) as error:
-        raise Trouble(f"{path} cannot be read: {error}", hint=_HINT) from error
-    if not isinstance(found, dict):
-        raise Trouble(f"{path} is no JSON object", hint=_HINT)
-    return found
 
 
 def _family(folder: Path, config: Mapping[str, Any]) -> Family:
@@ -134,17 +93,17 @@ def shortage(weights: int, width: int, free: int | None, where: str) -> None:
         )
 
 
-def _count(shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> int:
-    return sum(math.prod(shape) for _, shape in shapes.values())
+def _count(shapes: Mapping[str, TensorFacts]) -> int:
+    return sum(math.prod(one.shape) for one in shapes.values())
 
 
-def _weights(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _weights(folder: Path) -> dict[str, TensorFacts]:
     """All weights of all shards."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        places = _json(index).get("weight_map")
+        places = json_object(index).get("weight_map")
         if not isinstance(places, dict) or not places:
-            raise Trouble(f"{index} names no weights", hint=_HINT)
+            raise Trouble(f"{index} names no weights", hint=AGAIN)
         names = sorted({str(name) for name in places.values()})
     elif (folder / "model.safetensors").is_file():
         places, names = None, ["model.safetensors"]
@@ -155,27 +114,27 @@ def _weights(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
                 f"the weights in {folder} are pickles ({pickles[0]}), which could run any code and are not read",
                 hint="take the published files in the format safetensors",
             )
-        raise Trouble(f"there are no weights in {folder}", hint=_HINT)
-    found: dict[str, tuple[str, tuple[int, ...]]] = {}
+        raise Trouble(f"there are no weights in {folder}", hint=AGAIN)
+    found: dict[str, TensorFacts] = {}
     for name in names:
         shard = folder / name
         if Path(name).name != name or shard.suffix != ".safetensors":
-            raise Trouble(f"{index} names {name!r}, which is no shard in this folder", hint=_HINT)
+            raise Trouble(f"{index} names {name!r}, which is no shard in this folder", hint=AGAIN)
         if not shard.is_file():
-            raise Trouble(f"the shard {name} is missing in {folder}", hint=_HINT)
-        found |= header(shard)
+            raise Trouble(f"the shard {name} is missing in {folder}", hint=AGAIN)
+        found |= tensors_of(shard)
     for name in places or ():
         if name not in found:
-            raise Trouble(f"the weight {name} is in no shard of {folder}, though its index names it", hint=_HINT)
-    for name, (kind, _) in found.items():
-        if kind not in _KINDS:
-            raise Trouble(f"the weight {name} in {folder} is of the kind {kind}, not bf16, fp16 or fp32", hint=_OTHER)
+            raise Trouble(f"the weight {name} is in no shard of {folder}, though its index names it", hint=AGAIN)
+    for name, one in found.items():
+        if one.dtype not in _KINDS:
+            raise Trouble(
+                f"the weight {name} in {folder} is of the kind {one.dtype}, not bf16, fp16 or fp32", hint=_OTHER
+            )
     return found
 
 
-def _parts(
-    folder: Path, config: Mapping[str, Any], family: Family, shapes: Mapping[str, tuple[str, tuple[int, ...]]]
-) -> None:
+def _parts(folder: Path, config: Mapping[str, Any], family: Family, shapes: Mapping[str, TensorFacts]) -> None:
     """All three networks are there, and the tables that tie them to the configuration have its shapes."""
     decoder = "code2wav." if family == "qwen3-omni" else "token2wav."
     for part, what in (("thinker.", "thinker"), ("talker.", "talker"), (decoder, "decoder of speech")):
@@ -191,10 +150,10 @@ def _parts(
         "talker.codec_head.weight": (talker.get("vocab_size"), talker.get("hidden_size")),
     }
     for name, shape in expected.items():
-        if name in shapes and None not in shape and shapes[name][1] != shape:
+        if name in shapes and None not in shape and shapes[name].shape != shape:
             raise Trouble(
-                f"the weight {name} in {folder} has the shape {shapes[name][1]}; its config.json says {shape}",
-                hint="configuration and weights are of two models; " + _HINT,
+                f"the weight {name} in {folder} has the shape {shapes[name].shape}; its config.json says {shape}",
+                hint="configuration and weights are of two models; " + AGAIN,
             )
 
 
@@ -202,16 +161,16 @@ def _voices(folder: Path, config: Mapping[str, Any], family: Family) -> tuple[tu
     if family == "qwen3-omni":
         speakers = within(config, "talker_config", "speaker_id")
         if not isinstance(speakers, dict) or not speakers:
-            raise Trouble(f"{folder / 'config.json'} names no speakers (talker_config.speaker_id)", hint=_HINT)
+            raise Trouble(f"{folder / 'config.json'} names no speakers (talker_config.speaker_id)", hint=AGAIN)
         return tuple(speakers), None
     file = folder / _SPEAKERS
     if not file.is_file():
-        raise Trouble(f"{_SPEAKERS} is missing in {folder}: without it the model has no voice", hint=_HINT)
+        raise Trouble(f"{_SPEAKERS} is missing in {folder}: without it the model has no voice", hint=AGAIN)
     if file.stat().st_size > _SPEAKERS_LIMIT:
-        raise Trouble(f"{file} is larger than {_SPEAKERS_LIMIT} bytes: no speakers' file is", hint=_HINT)
+        raise Trouble(f"{file} is larger than {_SPEAKERS_LIMIT} bytes: no speakers' file is", hint=AGAIN)
     with file.open("rb") as opened:
         if opened.read(4) != b"PK\x03\x04":
-            raise Trouble(f"{file} is no archive of tensors as torch writes it", hint=_HINT)
+            raise Trouble(f"{file} is no archive of tensors as torch writes it", hint=AGAIN)
     return (), file
 
 
@@ -223,9 +182,9 @@ def _template(folder: Path) -> str:
             try:
                 return path.read_text(encoding="utf-8")
             except (OSError, ValueError) as error:
-                raise Trouble(f"{path} cannot be read: {error}", hint=_HINT) from error
-        if path.is_file() and isinstance(found := _json(path).get("chat_template"), str):
+                raise Trouble(f"{path} cannot be read: {error}", hint=AGAIN) from error
+        if path.is_file() and isinstance(found := json_object(path).get("chat_template"), str):
             return found
-    if isinstance(found := _json(folder / "tokenizer_config.json").get("chat_template"), str):
+    if isinstance(found := json_object(folder / "tokenizer_config.json").get("chat_template"), str):
         return found
-    raise Trouble(f"{folder} has no chat template ({', '.join(_TEMPLATES)})", hint=_HINT)
+    raise Trouble(f"{folder} has no chat template ({', '.join(_TEMPLATES)})", hint=AGAIN)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from locara.engines import torch_device
 from locara.engines.frames import Call, serve
 from locara.engines.free_memory import free_memory
 from locara.engines.isolated_worker import Trouble
@@ -23,6 +24,7 @@ from locara.engines.omni import qwen_omni_prompt as prompts
 from locara.engines.omni.qwen_omni_asked import Asked, Manner, Stopped
 from locara.engines.omni.qwen_omni_files import OmniFolder, look, shortage, within
 from locara.engines.omni.qwen_omni_prompt import HEARD_RATE, LONGEST_SECONDS, SHORTEST_SAMPLES, TextPieces
+from locara.engines.published_files import AGAIN
 
 _MARKS: Mapping[str, tuple[str, str, str]] = {
     "qwen2.5-omni": ("<|AUDIO|>", "<|im_end|>", "<|endoftext|>"),
@@ -31,7 +33,6 @@ _MARKS: Mapping[str, tuple[str, str, str]] = {
 """The place of a sound, the end of a turn, the end of a text."""
 _USUAL_VOICE: Mapping[str, str] = {"qwen2.5-omni": "Chelsie", "qwen3-omni": "Ethan"}
 """Of the package, where none is named."""
-_HINT = "download the whole repository again, or name its folder with path=..."
 _WARM = Manner(text_tokens=8, speech_seconds=1.0, speech_temperature=0.0)
 _SPEAKER_KEYS = ("bos_token", "cond", "ref_mel")
 
@@ -65,7 +66,7 @@ class QwenOmni:
         torch.set_num_threads(int(options["threads"]))
         self._manner = Manner(**options["manner"])
         self._seed = options["seed"]
-        device = _device(torch, str(options["device"]))
+        device = torch_device.choose(torch, str(options["device"]))
         width = 4 if options["precision"] == "fp32" else 2
         on_card = device == "cuda"
         free = int(torch.cuda.mem_get_info()[0]) if on_card else free_memory()
@@ -159,7 +160,7 @@ class QwenOmni:
             return prompts.expanded(ids, self._audio_mark, counts)
         except ValueError as error:
             raise Trouble(
-                f"the chat template in {self._folder.path} is not this model's: {error}", hint=_HINT
+                f"the chat template in {self._folder.path} is not this model's: {error}", hint=AGAIN
             ) from error
 
     def _voice(self, wanted: str) -> str:
@@ -176,7 +177,7 @@ class QwenOmni:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self._features = transformers.WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
         except Exception as error:
-            raise Trouble(f"the tokenizer or the feature extractor in {folder}: {_first(error)}", hint=_HINT) from error
+            raise Trouble(f"the tokenizer or the feature extractor in {folder}: {_first(error)}", hint=AGAIN) from error
         thinker = config["thinker_config"]
         expected = thinker.get("audio_token_id", thinker.get("audio_token_index"))
         found = [self._tokenizer.convert_tokens_to_ids(mark) for mark in _MARKS[self._folder.family]]
@@ -184,12 +185,12 @@ class QwenOmni:
             raise Trouble(
                 f"the tokenizer in {folder} is another model's: {_MARKS[self._folder.family][0]} is {found[0]}, and "
                 f"config.json says {expected}",
-                hint=_HINT,
+                hint=AGAIN,
             )
         self._audio_mark = int(found[0])
         bins, wanted = self._features.feature_size, within(config, "thinker_config", "audio_config", "num_mel_bins")
         if wanted is not None and bins != wanted:
-            raise Trouble(f"{folder} computes {bins} mel bins, and the model hears {wanted}", hint=_HINT)
+            raise Trouble(f"{folder} computes {bins} mel bins, and the model hears {wanted}", hint=AGAIN)
         self._window = int(within(config, "thinker_config", "audio_config", "n_window") or 50)
         most = within(config, "thinker_config", "text_config", "max_position_embeddings") or context
         self._room = min(context, int(most) - self._manner.text_tokens)
@@ -211,12 +212,12 @@ class QwenOmni:
             raise
         except Exception as error:
             raise Trouble(
-                f"the model in {self._folder.path} is not whole, or another one: {_first(error)}", hint=_HINT
+                f"the model in {self._folder.path} is not whole, or another one: {_first(error)}", hint=AGAIN
             ) from error
         for what in ("missing_keys", "mismatched_keys"):
             if wrong := sorted(str(one) for one in told.get(what) or ()):
                 how = "are missing" if what == "missing_keys" else "have another shape"
-                raise Trouble(f"weights in {self._folder.path} {how}: {', '.join(wrong[:3])}", hint=_HINT)
+                raise Trouble(f"weights in {self._folder.path} {how}: {', '.join(wrong[:3])}", hint=AGAIN)
         del model.thinker.model.visual  # it is shown no pictures
         return model.eval()
 
@@ -246,7 +247,7 @@ class QwenOmni:
             if not found:
                 raise ValueError("it is empty")
         except Exception as error:
-            raise Trouble(f"{file} holds no speakers of this model: {_first(error)}", hint=_HINT) from error
+            raise Trouble(f"{file} holds no speakers of this model: {_first(error)}", hint=AGAIN) from error
         return dict(found)
 
     def _warm_up(self) -> None:
@@ -255,16 +256,6 @@ class QwenOmni:
         asked = {"session": "", "messages": [{"role": "user", "sounds": [0]}], "instructions": "", "voice": ""}
         self.answer(asked, lambda text: None, lambda samples: None, threading.Event(), _WARM)
         self.forget("")
-
-
-def _device(torch: Any, wanted: str) -> str:
-    mps = getattr(torch.backends, "mps", None)
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": mps is not None and mps.is_available()}
-    if wanted == "auto":
-        return "cuda" if there["cuda"] else "cpu"
-    if not there[wanted]:
-        raise Trouble(f"torch has no {wanted} here", hint="device=cpu, or install the torch that has it")
-    return wanted
 
 
 def _first(error: Exception) -> str:
