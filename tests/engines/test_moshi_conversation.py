@@ -60,7 +60,7 @@ async def _converse(url: str, seconds: float, options: dict[str, Any]) -> tuple[
 def test_what_the_user_says_comes_back_as_a_reply_with_its_turns_derived() -> None:
     async def main() -> tuple[list[Event], Samples, dict[str, float]]:
         async with moshi_servers.serving(moshi_servers.speaking("moshi-server", words="", later=20)) as (url, seen):
-            found = await _converse(url, 5.0, {})
+            found = await _converse(url, 12.0, {})
             assert seen.early == 0
             assert seen.samples.size >= 3.0 * 24_000  # silence too
             return found

@@ -22,7 +22,7 @@ def _run(frames: list[tuple[float, str]], *, over_user: bool = False) -> list[bo
     now, told = Utterance(), []
     for level, text in frames:
         now = follow(now, level, text, FRAME, over_user=over_user)
-        told.append(now.open)
+        told.append(now.goes_on)
     return told
 
 

@@ -37,7 +37,7 @@ _USUAL = 0.95
 class Utterance:
     """What is known of the stream so far. Seconds."""
 
-    open: bool = False
+    goes_on: bool = False
     quiet: float = 0.0
     """Since the last frame with sound or text."""
 
@@ -45,9 +45,9 @@ class Utterance:
 def follow(now: Utterance, level: float, text: str, seconds: float, *, over_user: bool = False) -> Utterance:
     """After one more frame of ``seconds``, ``level`` dB relative to full scale, in which ``text`` was thought.
     ``over_user``: the user speaks, too."""
-    if bool(text.strip()) or level >= (OFF_DBFS if now.open else ON_DBFS):
-        return Utterance(open=True)
-    if not now.open:
+    if bool(text.strip()) or level >= (OFF_DBFS if now.goes_on else ON_DBFS):
+        return Utterance(goes_on=True)
+    if not now.goes_on:
         return now
     quiet = now.quiet + seconds
     enough = YIELDED_SECONDS if over_user else QUIET_SECONDS

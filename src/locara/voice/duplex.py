@@ -269,14 +269,14 @@ class DuplexBrain:
         seconds = frame.samples.size / its.output_rate
         if frame.heard:
             self._delays.append(max(0.0, (self._to.pushed - frame.heard) / its.input_rate))
-        was = self._utterance.open
+        was = self._utterance.goes_on
         level = dbfs(frame.samples)
         self._utterance = deriving.follow(self._utterance, level, frame.text, seconds, over_user=self._over_user)
-        if self._utterance.open and not was:
+        if self._utterance.goes_on and not was:
             self._begin(0)
         spoken = self._spoken
         if spoken is None or spoken.number <= self._over:
-            if not self._utterance.open:
+            if not self._utterance.goes_on:
                 self._spoken = None
             return
         told = spoken.say(frame.text)
@@ -287,7 +287,7 @@ class DuplexBrain:
         else:
             text = "".join(one.text for one in told if isinstance(one, Told))
             self._line.add(spoken.sound(frame.samples, text, marks=bool(told)))
-        if not self._utterance.open:
+        if not self._utterance.goes_on:
             self._finish()
 
     def _waits_to_be_played(self, spoken: Spoken) -> float:
