@@ -108,7 +108,8 @@ def watch(session: voice.Session, microphone: Microphone, run: Run, card: Card |
     """Notes when each frame comes to the brain, and to the mouth. To be called when it has started."""
     loop = session._loop
     brain, mouth = loop._brain, loop._mouth
-    assert isinstance(brain, DuplexBrain) and mouth is not None
+    assert isinstance(brain, DuplexBrain)
+    assert mouth is not None
     clock = asyncio.get_running_loop().time
     backend = brain._backend
     steps = backend._life.counts  # type: ignore[attr-defined]
@@ -164,9 +165,14 @@ async def listen(microphone: Microphone) -> None:
         pass
 
 
-async def counted(seconds: float, sessions: int, pid: int | None, steps: Callable[[], float]) -> Run:
-    """The processor's time from now on."""
+async def counted(
+    seconds: float, sessions: int, pid: int | None = None, steps: Callable[[], float] = float, warm: Run | None = None
+) -> Run:
+    """The processor's time once everything is warm; what ``warm`` has noted by then is forgotten."""
     await asyncio.sleep(WARM_SECONDS)
+    if warm is not None:
+        warm.delays.clear()
+        warm.queued.clear()
     process, thread, other, stepped = time.process_time(), time.thread_time(), processor_seconds(pid or 0), steps()
     began = asyncio.get_running_loop().time()
     await asyncio.sleep(seconds)
@@ -181,7 +187,7 @@ async def idle(sessions: int, seconds: float) -> Run:
     """Microphones alone."""
     sound = spoken_to()
     tasks = [asyncio.create_task(listen(Microphone(sound, phase))) for phase in phases(sessions)]
-    run = await counted(seconds, sessions, None, lambda: 0.0)
+    run = await counted(seconds, sessions)
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
@@ -222,7 +228,7 @@ async def conversations(kind: str, sessions: int, seconds: float, asked: argpars
             if asked.split:
                 meter_over(meter, session)
         pid = None if backend is None else backend.pid
-        run = await counted(seconds, sessions, pid, lambda: stepped(backend, asked.step))
+        run = await counted(seconds, sessions, pid, lambda: stepped(backend, asked.step), watched)
         skipped = sum(one.metrics().get("omni_skipped_seconds", 0.0) for one in made)
         whole = (WARM_SECONDS + seconds) / FRAME_SECONDS * sessions
         parts = {part: spent / whole for part, spent in meter.seconds.items()}
