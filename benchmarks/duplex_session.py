@@ -44,6 +44,7 @@ from locara.engines.frame_model import FrameFacts
 from locara.engines.isolated import Environment
 from locara.gate.mouth import lead_of
 from locara.testing import ScriptedModel, ScriptedRecogniser, ScriptedVoice, Spoken
+from locara.voice.deriving import lead_needed
 from locara.voice.duplex import DuplexBrain
 from locara.voice.lending import Lent
 
@@ -68,6 +69,8 @@ class Run:
     """From there to the mouth's queue."""
     added: list[float] = field(default_factory=list)
     """Voice to voice, beyond what the parrot itself takes."""
+    leads: list[float] = field(default_factory=list)
+    """Of that, the silence before each utterance: more, the less even the frames came."""
     skipped: float = 0.0
 
 
@@ -124,6 +127,7 @@ def watch(session: voice.Session, microphone: Microphone, run: Run, card: Card |
         came[:] = [now]
         if frame.text and card is not None:
             due.append(over + lead_of(frame.samples) / MODEL_RATE)
+            run.leads.append(lead_needed(brain._delays))
             asyncio.get_running_loop().call_later(0.5, sounded)
         take(frame)
 
@@ -233,7 +237,7 @@ async def conversations(kind: str, sessions: int, seconds: float, asked: argpars
         whole = (WARM_SECONDS + seconds) / FRAME_SECONDS * sessions
         parts = {part: spent / whole for part, spent in meter.seconds.items()}
     await asyncio.wait(tasks)
-    run.delays, run.queued, run.added = watched.delays, watched.queued, watched.added
+    run.delays, run.queued, run.added, run.leads = watched.delays, watched.queued, watched.added, watched.leads
     run.skipped, run.parts = skipped, parts
     return run
 
@@ -281,6 +285,7 @@ async def main() -> None:
         if asked.profile:
             pstats.Stats(profile).sort_stats("tottime").print_stats(45)
         print(f"voice to voice beyond the parrot's own, {len(run.added)} replies: {of_three(run.added)} ms")
+        print(f"of that the silence before each: {of_three(run.leads)} ms")
         return
     print("| session | at once | main thread | other threads | worker | frame at the brain, p50 / p95 ", end="")
     print("| to the mouth, p50 / p95 | skipped s |\n|---|---|---|---|---|---|---|---|")
