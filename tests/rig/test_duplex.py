@@ -119,6 +119,12 @@ def test_the_model_hears_every_sample_once_whether_somebody_speaks_or_not() -> N
     np.testing.assert_array_equal(heard, given)
 
 
+@pytest.mark.parametrize("rate", [16_000, 24_000])
+def test_a_frame_reaches_it_with_the_last_block_that_makes_it_whole_at_any_rate(rate: int) -> None:
+    result, _ = _play(ScriptedDuplex(input_rate=rate))
+    assert result.metrics["omni_delay"] == 0.0  # it answers at once
+
+
 def test_its_sound_is_played_whole_and_in_one_piece() -> None:
     result, _ = _play(ScriptedDuplex([LONG]), LINES[:1], more=9.0)
     sound = sound_of(result.events, 0)

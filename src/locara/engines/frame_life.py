@@ -62,6 +62,7 @@ class FrameLife:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._real = False  # virtual time, where there is such a clock, runs as real time does
+        self._loop: Charging | None = None  # that clock
 
     @property
     def usable(self) -> bool:
@@ -75,6 +76,8 @@ class FrameLife:
 
     async def start(self) -> None:
         """Starts the process. Raises ``EngineFailed``."""
+        loop = asyncio.get_running_loop()
+        self._loop = loop if isinstance(loop, Charging) else None
         try:
             with real_work():
                 await self.link.start()
@@ -119,11 +122,13 @@ class FrameLife:
     def account(self) -> None:
         """To be called when a session has been given sound, or taken out. On a virtual clock time stands still or jumps, but
         not while the process owes us something."""
+        if self._loop is None:
+            return
         owes = any(session.owing_since is not None for session in self.sessions.values())
         real = self.why is None and (owes or bool(self.waiting))
-        if real is not self._real and isinstance(loop := asyncio.get_running_loop(), Charging):
+        if real is not self._real:
             self._real = real
-            (loop.begin_real if real else loop.end_real)()
+            (self._loop.begin_real if real else self._loop.end_real)()
 
     def close(self, number: int) -> None:
         """Frees the place of a session, opened or not."""

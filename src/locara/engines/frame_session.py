@@ -33,7 +33,9 @@ class FrameSession:
         """Since when the model owes it a frame, by the loop's clock."""
         self._frame = frame
         self._most = most
-        self._rest: Samples = np.zeros(0, dtype=np.float32)
+        self._rest: list[Samples] = []
+        self._waiting = 0
+        """Samples in ``_rest``: less than a frame."""
         self._owed = 0
         self._text = ""  # thought in a step that had no sound yet
         self._events: deque[BackendEvent] = deque()
@@ -43,17 +45,24 @@ class FrameSession:
     def cut(self, samples: Samples, now: float) -> Samples | None:
         """Whole frames that are to be sent, of these samples and what was left before; None: not yet one. A sample that
         is no number is silence: it would stay in the model's memory for the rest of the session."""
-        if not np.isfinite(samples).all():
-            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-        sound = np.concatenate((self._rest, samples)) if self._rest.size else samples
-        whole = sound.size - sound.size % self._frame
-        self._rest = sound[whole:].copy()
-        if not whole:
+        if self._waiting + samples.size < self._frame:
+            self._keep(samples)
             return None
+        sound = np.concatenate((*self._rest, samples)) if self._rest else samples
+        whole = sound.size - sound.size % self._frame
+        self._rest, self._waiting = [], 0
+        self._keep(sound[whole:])
         self._owed += whole
         if self.owing_since is None:
             self.owing_since = now
-        return sound[:whole]
+        sound = sound[:whole]
+        return sound if np.isfinite(sound).all() else np.nan_to_num(sound, nan=0.0, posinf=0.0, neginf=0.0)
+
+    def _keep(self, samples: Samples) -> None:
+        """What makes no frame yet. Copied: whoever gave it may write into it again."""
+        if samples.size:
+            self._rest.append(samples.copy())
+            self._waiting += samples.size
 
     def heard(self, said: Said, now: float) -> None:
         """What came of a step. Ends the session when it has lasted as long as it may, or when its events are not taken."""

@@ -86,11 +86,11 @@ class Limiter:
         if n == 0:
             return samples
         known = np.concatenate((samples, ahead[: self.look])) if ahead.size else samples
-        peak = float(np.abs(known).max())
-        if peak == 0.0 and self.resting:
+        if not known.any() and self.resting:
             self.steps = [0.0] * ((self._at + n - 1) // self._step - (self._at - 1) // self._step)
             self._at = (self._at + n) % self._step
             return samples
+        peak = float(np.abs(known).max())
         mended = not peak <= 1e30
         if mended:  # NaN is not either; the squares of anything larger would be infinite
             known = np.nan_to_num(known, nan=0.0, posinf=0.0, neginf=0.0)

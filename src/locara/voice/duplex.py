@@ -123,7 +123,8 @@ class DuplexBrain:
     @property
     def counts(self) -> Mapping[str, float]:
         """``omni_skipped_seconds``: sound the model was too slow to hear. ``omni_shed_frames``: silent ones that were not
-        played, to stay at the present. ``omni_delay``: seconds from what it heard to its frame, the median of the last."""
+        played, to stay at the present. ``omni_delay``: seconds from what it heard to its frame, the median of the last, in
+        blocks of 20 ms: 0 is less than one."""
         delays = sorted(self._delays)
         return {
             "omni_skipped_seconds": self._skipped / self._backend.capabilities.input_rate + self._to.unheard / RATE,

@@ -148,7 +148,10 @@ class Loop:
         self._judging = None if parts.turn is None else Judging(parts.turn, self.inbox.put)
         self._waking = Waking(parts.wake) if parts.wake is not None else None
         self._mouth: Mouth | None = None
-        self._heard = HeardProgress() if isinstance(parts.sink, TellsHeard) else None
+        # Looked at for every block, so asked once: to ask a protocol costs as much as a decision.
+        self._leads = parts.brain if isinstance(parts.brain, Leads) else None
+        self._tells = parts.sink if isinstance(parts.sink, TellsHeard) else None
+        self._heard = HeardProgress() if self._tells is not None else None
         """How far the reply was heard, of a sink that renders ahead of that."""
         self.between: Callable[[], None] | None = None
         """Called once, in the next moment between turns: see `changing`."""
@@ -413,12 +416,12 @@ class Loop:
             self._quiet_since = self.state.now
 
     def _report_progress(self, mouth: Mouth) -> None:
-        sink = self.parts.sink
+        tells = self._tells
         progress = mouth.progress
-        if self._heard is not None and isinstance(sink, TellsHeard):
-            progress = self._heard.at(sink.heard)
+        if self._heard is not None and tells is not None:
+            progress = self._heard.at(tells.heard)
         reply = self.state.reply
-        stands = isinstance(sink, TellsHeard) and sink.stands
+        stands = tells is not None and tells.stands
         if reply is not None and (self.following.sink.lost or mouth.shut or stands):
             # It stands because nobody plays: that is no stall of its own.
             self._decide(moves.Played(reply.id, reply.played, None))
@@ -442,12 +445,12 @@ class Loop:
                 at, samples = self.ear.since(self.state.now - BLOCK)
                 brain.hear(turn, at, samples)
             case moves.Stream(n=n, heard=heard):
-                assert isinstance(brain, Leads)
+                assert self._leads is not None
                 samples = self.ear.since(self.state.now - n)[1][:n]  # the ear may be further than the decisions
-                brain.stream(samples if heard else silence(n))
+                self._leads.stream(samples if heard else silence(n))
             case moves.PassOn(turn=turn, text=text):
-                assert isinstance(brain, Leads)
-                brain.pass_on(turn, text)
+                assert self._leads is not None
+                self._leads.pass_on(turn, text)
             case moves.Listen(turn=turn, start=start):
                 at, samples = self.ear.since(start)
                 brain.listen(turn, at, samples)

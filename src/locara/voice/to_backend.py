@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 
-from locara.audio import BLOCK, RATE, Resampler, Samples
+from locara.audio import BLOCK, RATE, Resampler, Samples, silence
 from locara.engines.backend import Signal, VoiceBackend
 
 BEHIND_BLOCKS = round(1.0 * RATE / BLOCK)
@@ -42,6 +42,7 @@ class ToBackend:
         self._wake = asyncio.Event()
         self.pushed = 0
         """Samples at the model's rate that this session of it was given."""
+        self._begun: Resampler | None = None
         self.unheard = 0
         """Samples at 16 kHz that were not taken in time."""
 
@@ -81,8 +82,19 @@ class ToBackend:
         session = self._session()
         if isinstance(item, np.ndarray):
             samples = resampler.push(item)
+            if resampler is not self._begun:
+                self._begun, samples = resampler, filled_up(samples, item.size, resampler)
             if session:
                 self.pushed += int(samples.size)
                 await self._backend.push_audio(session, samples)
         elif session:
             await self._backend.signal(session, item)
+
+
+def filled_up(samples: Samples, given: int, resampler: Resampler) -> Samples:
+    """The first ``samples``, that came of ``given`` ones, after as much silence as the resampler keeps back: about 1 ms.
+
+    Without it the last block of a frame of 80 ms would always be that little too short, and every frame would wait for
+    the block after it: 20 ms."""
+    missing = given * resampler.rate_out // resampler.rate_in - samples.size
+    return np.concatenate((silence(missing), samples)) if missing > 0 else samples
