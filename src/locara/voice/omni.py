@@ -42,6 +42,7 @@ from locara.voice.kept_sound import KeptSound
 from locara.voice.moves import Failed, Happened, Stop, Understood, Wish
 from locara.voice.recognising import Recognising
 from locara.voice.streams import Fresh
+from locara.voice.whole_text import whole
 
 MOST_REFUSED = 3
 """Turns in a row in which no session could be begun after one that was lost: then the model is gone, and not only away."""
@@ -303,7 +304,7 @@ class HalfDuplexBrain:
                     made.moved.set()
                     await self._grew(made, event)
             case UserText(text=text):
-                await self._understood(text)
+                await self._understood(whole(text))
             case BackendFailed():
                 await self._failed(event)
             case Lag(skipped=skipped):

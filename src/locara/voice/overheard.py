@@ -12,6 +12,7 @@ from locara.engines.contracts import Recogniser
 from locara.voice.brain import Deadlines, Post
 from locara.voice.moves import Understood
 from locara.voice.recognising import Recognising
+from locara.voice.whole_text import whole
 
 SETTLE_SECONDS = 1.5
 """What the model writes down of the user counts as settled when nothing more came for so long."""
@@ -57,7 +58,7 @@ class Overheard:
         """What the model wrote down of the user: all of this turn so far. A recogniser of our own counts more."""
         if self._side is not None or self._turn is None:
             return
-        self._text = text
+        self._text = text = whole(text)
         if final and self._settling is not None:
             self._settling.cancel()
         await self._post(Understood(self._turn, self._revision, text, settled=final))
