@@ -168,6 +168,48 @@ def test_it_is_asked_for_in_one_word_or_with_the_stages_that_stand_in() -> None:
     assert ("assistant", "finished") in _ends(run(main()))
 
 
+def test_after_the_pipeline_has_taken_over_it_can_be_changed_and_told_like_any_other() -> None:
+    script = [Spoken(one.at, one.end, one.text) for one in LINES]
+    old = ScriptedModel(["It is Sunday."])
+
+    async def main() -> None:
+        room = Room(speech_like(script, 9.0))
+        session = voice.session(
+            omni={
+                "model": ScriptedDuplex(fault=Fault("raises", "start_session")),
+                "fallback": {"stt": ScriptedRecogniser(script), "llm": old, "tts": ScriptedVoice()},
+            },
+            vad=EnergyDetector(),
+            turn_detection="silence",
+            input=room.microphone,
+            output=room.speaker,
+        )
+        async with session:
+            session.configure(system="Be brief.", answers="asked", interruptible=False)
+            session.configure(answers="auto")
+            await session.change(llm=ScriptedModel(["It is Monday."]))
+            await asyncio.sleep(13.0)
+            said = [one.text for one in session.history if isinstance(one, voice.Said) and one.role == "assistant"]
+        assert said
+        assert set(said) == {"It is Monday."}
+
+    run(main())
+
+
+def test_before_that_what_only_a_pipeline_can_do_is_refused() -> None:
+    async def main() -> None:
+        session = voice.session(
+            omni={"model": ScriptedDuplex(), "fallback": True}, vad=EnergyDetector(), input="none", output="none"
+        )
+        async with session:
+            with pytest.raises(ConfigError, match="one model for everything"):
+                session.configure(system="Be brief.")
+            with pytest.raises(ConfigError, match="one model for everything"):
+                await session.change(llm=ScriptedModel(["x"]))
+
+    run(main())
+
+
 def test_what_cannot_stand_in_is_refused() -> None:
     with pytest.raises(ConfigError, match="fallback"):
         voice.session(omni={"model": ScriptedDuplex(), "fallback": {"omni": "x"}}, input="none", output="none")

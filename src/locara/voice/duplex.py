@@ -332,7 +332,8 @@ class DuplexBrain:
         ended, self._session = self._session, ""
         try:
             with contextlib.suppress(Exception):  # it is over already; what it says of that was told
-                await self._backend.stop_session(ended)
+                async with asyncio.timeout(self._deadlines.close):
+                    await self._backend.stop_session(ended)
             if not often:
                 self._restarts.append(now)
                 async with asyncio.timeout(self._deadlines.load):
