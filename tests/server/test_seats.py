@@ -288,7 +288,9 @@ def test_seats_beyond_the_places_of_the_one_model_are_not_offered() -> None:
             return self.backend if kind == "omni" else await super()._load(kind, stage)
 
     async def go(omni: Any) -> list[int]:
-        seats = Seats(Settings("token", stages={"turn": "silence", "omni": omni}, limits=Limits(sessions=8)), pool=Led())
+        seats = Seats(
+            Settings("token", stages={"turn": "silence", "omni": omni}, limits=Limits(sessions=8)), pool=Led()
+        )
         await seats.warm()
         free = [seats.free]
         one = await take(seats)
