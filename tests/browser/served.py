@@ -18,6 +18,7 @@ import pytest
 
 import locara.cli
 from locara.audio import Samples, from_pcm16, pcm16, resample
+from locara.server.pool import Pool
 from locara.server.questions import Questions
 from locara.server.seats import Seats
 from locara.server.serving import Server, serving
@@ -44,12 +45,26 @@ def allow(*capabilities: str) -> None:
         assert locara.cli.main(["grants", "allow", APP, capability]) == 0
 
 
+class _Only(Pool):
+    """A pool of one model."""
+
+    def __init__(self, omni: Any) -> None:
+        super().__init__()
+        self._omni = omni
+
+    async def _load(self, kind: Any, stage: Any) -> Any:
+        del kind, stage
+        return self._omni
+
+
 @contextlib.asynccontextmanager
-async def served(**limits: Any) -> AsyncIterator[Server]:
-    """It takes connections inside."""
+async def served(omni: Any = None, **limits: Any) -> AsyncIterator[Server]:
+    """It takes connections inside. ``omni``: one model in the place of the installation's own engines."""
     stages = {"stt": "pocketsphinx-en-us", "llm": "built-in", "tts": "espeak-ng"}
+    if omni is not None:
+        stages = {"omni": "scripted", "turn": "silence"}
     settings = Settings(token=TOKEN, port=0, stages=stages, limits=Limits(**limits))
-    seats = Seats(settings)
+    seats = Seats(settings, None if omni is None else _Only(omni))
     try:
         async with serving(settings, seats=seats, questions=Questions()) as server:
             yield server

@@ -136,6 +136,20 @@ def test_each_fault_is_found_with_its_code_and_no_other(code: str, source: str, 
     assert fix in finding.fix
 
 
+def test_what_stands_in_for_one_model_for_everything_is_to_be_declared_too(tmp_path: Path) -> None:
+    text = manifest(models="moshiko-mlx-q4 = {}")
+    source = 'from locara import voice\nvoice.session(omni={{"model": "moshiko-mlx-q4", "fallback": {}}})\n'
+    for fallback in ("True", '{"llm": "built-in", "tts": "espeak-ng"}'):
+        found = codes(checked(tmp_path, source.format(fallback), text))
+        assert "LV001" not in found
+        assert "LV101" not in found
+    report = checked(tmp_path, source.format('{"llm": "qwen2.5-3b-instruct-q4", "tts": {"model": "kokoro-82m"}}'), text)
+    assert [one.what for one in report.findings if one.code == "LV001"] == [
+        "the model 'qwen2.5-3b-instruct-q4' is not declared in the manifest",
+        "the model 'kokoro-82m' is not declared in the manifest",
+    ]
+
+
 def test_a_recogniser_may_stand_beside_one_model_for_everything_and_nothing_else(tmp_path: Path) -> None:
     more = '[modality.voice-to-voice]\nvariant = "omni"\n'
     text = manifest(more=more, models="moshiko-mlx-q4 = {}\n")

@@ -58,6 +58,11 @@ def test_what_was_not_heard_is_dimmed_after_a_barge_in() -> None:
     assert finished(view).count("locara It's ten past two.") == 1
 
 
+def test_a_barge_in_with_nothing_left_to_say_is_still_seen() -> None:
+    view = after([*a_conversation(), on.BargeIn(t=2.6, turn=1, heard_text="It's ten", unheard_text="", heard_ms=400)])
+    assert finished(view)[-1] == "locara It's ten (interrupted)"
+
+
 def test_a_barge_in_that_knows_nothing_says_that_nothing_was_heard() -> None:
     view = after([*a_conversation(), on.BargeIn(t=2.6, turn=1, heard_text="", unheard_text="", heard_ms=0)])
     assert view.finished[-1].pieces == (("locara ", "name"), ("It's ten past two.", "unheard"))

@@ -11,7 +11,7 @@ import pytest
 
 from locara import voice
 from locara.engines.backend import BackendSettings, Lag, UserTyped
-from locara.errors import StageError
+from locara.errors import ConfigError, StageError
 from locara.testing import (
     EnergyDetector,
     Fault,
@@ -247,6 +247,31 @@ def test_a_session_that_ends_again_and_again_is_not_begun_for_ever() -> None:
     result, _ = _play(model)
     assert len(model.settings) <= 5
     assert result.of("session-end")[0].reason == "engine-lost"
+
+
+def test_one_whose_lost_session_cannot_be_ended_does_not_hold_up_the_next() -> None:
+    class Stuck(ScriptedDuplex):
+        async def stop_session(self, session: str) -> None:
+            await super().stop_session(session)
+            await asyncio.sleep(3600.0)
+
+    result, _ = _play(Stuck([LONG, "Sunday."], mishaps=[Mishap(3.0, "closed")]))
+    assert [one.code for one in result.of("error")] == ["session-over"]
+    assert _ends(result)[-1] == ("assistant", "finished")
+    assert result.of("session-end")[0].reason == "stopped"
+
+
+def test_it_cannot_be_told_when_to_speak_and_says_so() -> None:
+    async def act(session: Session) -> None:
+        session.configure(patience="quick", tail=0.5)
+        for asked in ({"answers": "asked"}, {"interruptible": False}, {"system": "Be brief."}):
+            with pytest.raises(ConfigError):
+                session.configure(**asked)
+        refused.append(True)
+
+    refused: list[bool] = []
+    _play(ScriptedDuplex(), LINES[:1], act=act)
+    assert refused
 
 
 @pytest.mark.parametrize("kind", ["raises", "hangs"])

@@ -9,7 +9,7 @@ import pytest
 
 from locara import voice
 from locara.engines.contracts import Engine
-from locara.errors import ConfigError, StageError
+from locara.errors import ConfigError, EngineMissing, StageError
 from locara.testing import (
     EnergyDetector,
     Fault,
@@ -166,6 +166,87 @@ def test_it_is_asked_for_in_one_word_or_with_the_stages_that_stand_in() -> None:
         return events
 
     assert ("assistant", "finished") in _ends(run(main()))
+
+
+def test_a_model_that_cannot_even_be_made_here_is_told_and_the_pipeline_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = [Spoken(one.at, one.end, one.text) for one in LINES]
+    why = EngineMissing("omni: it needs an accelerator", stage="omni", model="big", hint="use a smaller one")
+
+    def refuse(*_: object) -> Engine:
+        raise why
+
+    monkeypatch.setattr("locara.voice.naming.named", refuse)
+    stages = {"stt": ScriptedRecogniser(script), "llm": ScriptedModel(["Yes."]), "tts": ScriptedVoice()}
+
+    async def main() -> list[Event]:
+        room = Room(speech_like(script, 9.0))
+        session = voice.session(
+            omni={"model": "big", "fallback": stages},
+            vad=EnergyDetector(),
+            turn_detection="silence",
+            input=room.microphone,
+            output=room.speaker,
+        )
+        events: list[Event] = []
+
+        async def collect() -> None:
+            async for one in session.events():
+                events.append(one)
+
+        tap = asyncio.create_task(collect())
+        async with session:
+            await asyncio.sleep(13.0)
+        await tap
+        return events
+
+    events = run(main())
+    told = [one for one in events if one.type == "error"]
+    assert [(one.code, one.fatal) for one in told] == [(why.code, False)]  # type: ignore[attr-defined]
+    assert ("assistant", "finished") in _ends(events)
+    with pytest.raises(EngineMissing):
+        voice.session(omni="big", input="none", output="none")
+
+
+def test_after_the_pipeline_has_taken_over_it_can_be_changed_and_told_like_any_other() -> None:
+    script = [Spoken(one.at, one.end, one.text) for one in LINES]
+    old = ScriptedModel(["It is Sunday."])
+
+    async def main() -> None:
+        room = Room(speech_like(script, 9.0))
+        session = voice.session(
+            omni={
+                "model": ScriptedDuplex(fault=Fault("raises", "start_session")),
+                "fallback": {"stt": ScriptedRecogniser(script), "llm": old, "tts": ScriptedVoice()},
+            },
+            vad=EnergyDetector(),
+            turn_detection="silence",
+            input=room.microphone,
+            output=room.speaker,
+        )
+        async with session:
+            session.configure(system="Be brief.", answers="asked", interruptible=False)
+            session.configure(answers="auto")
+            await session.change(llm=ScriptedModel(["It is Monday."]))
+            await asyncio.sleep(13.0)
+            said = [one.text for one in session.history if isinstance(one, voice.Said) and one.role == "assistant"]
+        assert said
+        assert set(said) == {"It is Monday."}
+
+    run(main())
+
+
+def test_before_that_what_only_a_pipeline_can_do_is_refused() -> None:
+    async def main() -> None:
+        session = voice.session(
+            omni={"model": ScriptedDuplex(), "fallback": True}, vad=EnergyDetector(), input="none", output="none"
+        )
+        async with session:
+            with pytest.raises(ConfigError, match="one model for everything"):
+                session.configure(system="Be brief.")
+            with pytest.raises(ConfigError, match="one model for everything"):
+                await session.change(llm=ScriptedModel(["x"]))
+
+    run(main())
 
 
 def test_what_cannot_stand_in_is_refused() -> None:

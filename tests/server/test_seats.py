@@ -18,7 +18,7 @@ from locara.manifest.values import DeclaredModel, Manifest
 from locara.server.pool import Pool
 from locara.server.seats import Busy, Seat, Seats, Wish
 from locara.server.settings import Limits, Settings
-from locara.testing import ScriptedBackend, ScriptedModel, ScriptedRecogniser, ScriptedVoice
+from locara.testing import ScriptedBackend, ScriptedDuplex, ScriptedModel, ScriptedRecogniser, ScriptedVoice
 from locara.voice.events import TurnEnd
 from locara.voice.history import Said
 
@@ -276,3 +276,33 @@ def test_sessions_share_one_model_that_hears_and_speaks_each_with_its_own_instru
         await seats.close()
 
     asyncio.run(go())
+
+
+def test_seats_beyond_the_places_of_the_one_model_are_not_offered() -> None:
+    class Led(Made):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backend = ScriptedDuplex(["Yes."], max_sessions=1)
+
+        async def _load(self, kind: Any, stage: Any) -> Any:
+            return self.backend if kind == "omni" else await super()._load(kind, stage)
+
+    async def go(omni: Any) -> list[int]:
+        seats = Seats(
+            Settings("token", stages={"turn": "silence", "omni": omni}, limits=Limits(sessions=8)), pool=Led()
+        )
+        await seats.warm()
+        free = [seats.free]
+        one = await take(seats)
+        free.append(seats.free)
+        if free[-1] == 0:
+            with pytest.raises(Busy, match="no place") as told:
+                await take(seats)
+            assert told.value.retry_after >= 1.0
+        await one.leave()
+        free.append(seats.free)
+        await seats.close()
+        return free
+
+    assert run(go({"model": "scripted"})) == [1, 0, 1]
+    assert run(go({"model": "scripted", "fallback": True})) == [8, 7, 8], "a pipeline stands in for who comes too late"

@@ -94,6 +94,7 @@ class Rules:
             yield from self._model(keyword, task, value)
         elif isinstance(value, Table):
             yield from self._table(keyword, task, value)
+            yield from self._fallback(value) if task == "omni" else ()
         elif isinstance(value, Other):
             what = f"{keyword}={shown(str(value.value))} names no model"
             yield self._finding(value.at, "LV006", what, f'{keyword}="a model\'s name" or {{"model": "its name"}}')
@@ -125,6 +126,17 @@ class Rules:
                 yield self._finding(one.at, "LV006", f"the model of {keyword} is no text", "a model's name")
             else:
                 yield self._unknown(one, f"the model of {keyword} is {one.what}")
+
+    def _fallback(self, table: Table) -> Iterator[Finding]:
+        """What stands in for a model that cannot be had is loaded, too."""
+        tasks: tuple[Task, ...] = ("stt", "llm", "tts")
+        for value in each(table.items.get("fallback", Nothing(table.at))):
+            if isinstance(value, Unknown | Made):
+                yield self._unknown(value, f"the fallback of omni is {value.what}")
+            elif isinstance(value, Table):
+                for task in tasks:
+                    for one in each(value.items.get(task, Nothing(value.at))):
+                        yield from self._stage(f"the fallback's {task}", task, one)
 
     def _attention(self, value: Single) -> Iterator[Finding]:
         if isinstance(value, Unknown | Made):

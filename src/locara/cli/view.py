@@ -169,7 +169,8 @@ def _on_barge_in(view: View, event: on.BargeIn) -> View:
         unheard = view.reply.strip()
     pieces: list[tuple[str, Style]] = [("locara ", "name")]
     pieces += [(f"{heard.lstrip()} ", "plain")] if heard else []
-    pieces += [(unheard, "unheard")] if unheard else []
+    # A model that speaks as it thinks has no words left over that could be struck out.
+    pieces += [(unheard, "unheard")] if unheard else [("(interrupted)", "dim")] if heard else []
     view = replace(view, reply="", reply_turn=None, phase="listening")
     return with_lines(view, Line(tuple(pieces))) if len(pieces) > 1 else view
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from locara.engines.contracts import Engine, EngineInfo, Forgets, Kind, Mends
+from locara.engines.contracts import Engine, Forgets, Kind, Mends
 from locara.errors import SessionError
 from locara.voice import choosing
 from locara.voice.brain import Deadlines
@@ -167,7 +167,11 @@ class Pool:
             raise
         await self.give_back(loan)
 
-    async def warm(self, stages: Mapping[Kind, Any]) -> dict[Kind, EngineInfo]:
+    def lent(self, engine: Engine) -> int:
+        """How many have it now."""
+        return sum(loan.engine is engine for loan in self._out)
+
+    async def warm(self, stages: Mapping[Kind, Any]) -> dict[Kind, Engine]:
         """Loads one copy of each, side by side, so that the first session starts at once. Returns what was loaded."""
         loans = await asyncio.gather(
             *(self.take(kind, stage) for kind, stage in stages.items()), return_exceptions=True
@@ -176,7 +180,7 @@ class Pool:
         for problem in loans:
             if isinstance(problem, BaseException):
                 raise problem
-        return {loan.kind: loan.engine.info for loan in loans if isinstance(loan, Loan)}
+        return {loan.kind: loan.engine for loan in loans if isinstance(loan, Loan)}
 
     async def close(self) -> None:
         """Closes everything that is not lent, and what is lent when it comes back."""

@@ -121,6 +121,7 @@ class _Visit:
             instructions="" if omni else SYSTEM,
             transcription=self._transcription,
             omni=omni,
+            leads=omni and seat.session.capabilities["turn-end"] == "estimated",
         )
         loop = asyncio.get_running_loop()
         watching = loop.create_task(

@@ -35,15 +35,29 @@ _BYTES_PER_SECOND = {"audio/pcm": 48_000, "audio/pcmu": 8_000, "audio/pcma": 8_0
 _STEERING = ("system", "tools", "speaks")
 """What only a language model can be told."""
 
+_LEADING = ("answers", "interruptible")
+"""What no model that leads the conversation can be told."""
+
 
 class Asking:
     """See the file's head. ``session`` is replaced, never changed: whoever holds it holds a snapshot."""
 
     def __init__(
-        self, out: Outbox, book: Book, turns: Turns, speaking: Speaking, session: JSON, *, conversation: str, omni: bool
+        self,
+        out: Outbox,
+        book: Book,
+        turns: Turns,
+        speaking: Speaking,
+        session: JSON,
+        *,
+        conversation: str,
+        omni: bool,
+        leads: bool = False,
     ) -> None:
         self.session = session
         self.steers = not omni
+        self.leads = leads
+        """The model decides by itself when it speaks and when it stops."""
         self.now = 0.0
         """Seconds of the session's clock."""
         self._out = out
@@ -93,6 +107,8 @@ class Asking:
             raise refuse("output_modalities", "the model that runs here hears and speaks: it gives sound")
         if not self.steers and after.tools:
             raise refuse("tools", "the model that runs here cannot call functions", "unsupported_tool")
+        if self.leads:
+            _refuse_to_lead(new)
         if before.manual and not after.manual and self._turns.held:
             self._turns.clear()
             self._out.do(Disregard())
@@ -105,7 +121,7 @@ class Asking:
         self._out.send("session.updated", session=new)
 
     def _changes(self, before: Meant, after: Meant) -> dict[str, Any]:
-        names = ("patience", "attention", "answers", "interruptible", *(_STEERING if self.steers else ()))
+        names = ("patience", "attention", *(() if self.leads else _LEADING), *(_STEERING if self.steers else ()))
         return {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
 
     # --- the input buffer ---------------------------------------------------------------------------------------------
@@ -341,3 +357,12 @@ class Asking:
             self._quiet_since = None
             self._turns.timed_out(since, self.now)
             self._create_response({})
+
+
+def _refuse_to_lead(session: JSON) -> None:
+    """Raises `Invalid` where a client wants to say when the model speaks, which it decides by itself."""
+    detection = session["audio"]["input"]["turn_detection"] or {}
+    for name, does in (("create_response", "answers"), ("interrupt_response", "gives way")):
+        if detection.get(name) is False:
+            why = f"the model that runs here {does} when it wants to"
+            raise refuse(f"audio.input.turn_detection.{name}", why, "unsupported_by_model")

@@ -38,9 +38,10 @@ class Machine:
         instructions: str,
         transcription: bool = False,
         omni: bool = False,
+        leads: bool = False,
     ) -> None:
         """``mark``: makes its ids unlike those of other connections. ``omni``: one model hears and speaks, and takes neither
-        instructions nor functions."""
+        instructions nor functions. ``leads``: and it decides by itself when it speaks and when it stops."""
         self.clock = AppendClock()
         out, book = Outbox(mark), Book()
         turns, speaking = Turns(out, book, self.clock), Speaking(out, book)
@@ -51,7 +52,9 @@ class Machine:
         self._out = out
         self._turns = turns
         self._speaking = speaking
-        self._asking = Asking(out, book, turns, speaking, session, conversation=out.new_id("conv"), omni=omni)
+        self._asking = Asking(
+            out, book, turns, speaking, session, conversation=out.new_id("conv"), omni=omni, leads=leads
+        )
 
     @property
     def session(self) -> JSON:
@@ -73,10 +76,10 @@ class Machine:
         settings: dict[str, Any] = {
             "patience": means.patience,
             "attention": means.attention,
-            "answers": means.answers,
-            "interruptible": means.interruptible,
             "tail": 0.0,  # a commit is exact: what was appended is the turn
         }
+        if not self._asking.leads:
+            settings |= {"answers": means.answers, "interruptible": means.interruptible}
         if self._asking.steers:
             settings |= {"system": means.system, "tools": means.tools, "speaks": means.speaks}
         self._out.do(Configure(settings))

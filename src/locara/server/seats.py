@@ -16,8 +16,9 @@ from locara.consent import apps
 from locara.consent.access import Access, ByToken
 from locara.consent.asking import Ask
 from locara.devices.remote import Deliver, RemoteMicrophone, RemoteSpeaker
+from locara.engines.backend import VoiceBackend
 from locara.engines.contracts import EngineInfo, Kind, Tool
-from locara.errors import LocaraError, SessionError
+from locara.errors import EngineBusy, LocaraError, SessionError
 from locara.gate.opening import needed
 from locara.manifest.values import Manifest
 from locara.server.pool import Loan, Pool
@@ -27,6 +28,7 @@ from locara.voice.conversation import Session
 from locara.voice.counting import ERRORS_IN as _ERRORS
 from locara.voice.declaring import Declared
 from locara.voice.lending import Lent
+from locara.voice.omni_stage import of_session
 
 _REMEMBERED = 16  # sessions whose length tells how long the next free seat may take
 _USUAL_SECONDS = 60.0  # of a session, before any has ended
@@ -46,15 +48,13 @@ OMNI_PER_SESSION = PER_SESSION | {"instructions", "voice", "fallback"}
 
 
 class Busy(LocaraError):
-    """All seats are taken. ``retry_after``: seconds after which one is probably free."""
+    """All seats, or all places of a model, are taken. ``retry_after``: seconds after which one is probably free. ``more``:
+    what else can be done."""
 
     code = "busy"
 
-    def __init__(self, taken: int, retry_after: float) -> None:
-        super().__init__(
-            f"the server is busy: {taken} conversations are running, and it has seats for no more",
-            hint=f"try again in {retry_after:.0f} s, or start it with more: locara serve --sessions N",
-        )
+    def __init__(self, message: str, retry_after: float, more: str) -> None:
+        super().__init__(message, hint=f"try again in {retry_after:.0f} s, or {more}")
         self.retry_after = retry_after
 
 
@@ -119,6 +119,8 @@ class Seats:
         self._unwanted: set[asyncio.Task[None]] = set()
         self._lengths: deque[float] = deque(maxlen=_REMEMBERED)
         self._shut = False
+        self._leader: VoiceBackend | None = None
+        """The model for everything that sessions without wishes share, if there is one and nothing stands in for it."""
 
     @property
     def taken(self) -> int:
@@ -127,8 +129,15 @@ class Seats:
 
     @property
     def free(self) -> int:
+        """Sessions that could begin now with the server's own models: a model for everything has places of its own."""
+        left = self._left()
+        if self._leader is not None and (most := self._leader.capabilities.max_sessions) is not None:
+            left = min(left, most - self.pool.lent(self._leader))
+        return 0 if self._shut else max(0, left)
+
+    def _left(self) -> int:
         """Seats left."""
-        return 0 if self._shut else max(0, self.settings.limits.sessions - self.taken)
+        return self.settings.limits.sessions - self.taken
 
     async def warm(self) -> dict[Kind, EngineInfo]:
         """Loads what a session without wishes needs, and returns what that is. Raises what loading raises."""
@@ -136,10 +145,15 @@ class Seats:
         kinds: tuple[Kind, ...] = ("omni", "turn") if omni is not None else ("turn", "stt", "llm", "tts")
         if omni is not None and self.settings.stages.get("stt") is not None:
             kinds = (*kinds, "stt")
-        loaded = await self.pool.warm({kind: _of_engine(kind, self.settings.stages.get(kind)) for kind in kinds})
-        if omni is None:
+        engines = await self.pool.warm({kind: _of_engine(kind, self.settings.stages.get(kind)) for kind in kinds})
+        leader = engines.get("omni")
+        if leader is None:
             await self._rehearse()
-        return loaded
+        elif leader.info.sharing == "shared" and of_session(omni, ()).fallback is None:
+            self._leader = cast(
+                VoiceBackend, leader
+            )  # else there is another copy, or a pipeline, for whoever comes next
+        return {kind: engine.info for kind, engine in engines.items()}
 
     async def _rehearse(self) -> None:
         """A conversation that nobody hears, up to its first sound: what is imported and compiled at the first use stands
@@ -164,13 +178,18 @@ class Seats:
         `voice.session` and its ``start`` raise."""
         if self._shut:
             raise SessionError("the server is about to stop", hint="try again when it has started anew")
-        if not self.free:
-            raise Busy(self.taken, self.wait())
+        if self._left() <= 0:
+            running = f"the server is busy: {self.taken} conversations are running, and it has seats for no more"
+            raise Busy(running, self.wait(), "start it with more: locara serve --sessions N")
         starting = asyncio.create_task(self._start(wish, deliver, ask), name="locara-take-seat")
         self._starting.add(starting)
         starting.add_done_callback(self._starting.discard)
         try:
             return await asyncio.shield(starting)
+        except EngineBusy as error:
+            raise Busy(
+                f"the server is busy: {error.message}", self.wait(), "give the model more places, if there is memory"
+            ) from error
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if starting.cancelled() and (task is None or not task.cancelling()):

@@ -192,6 +192,21 @@ class Adjusts(Protocol):
         ...
 
 
+@runtime_checkable
+class StandsFor(Protocol):
+    """A brain that has others behind it, of which one is asked at a time."""
+
+    @property
+    def acting(self) -> Brain:
+        """The one that is asked now."""
+        ...
+
+
+def acting(brain: Brain) -> Brain:
+    """The brain that does the work now: what it can be asked (`Adjusts`, `Exchanges`) is what counts."""
+    return brain.acting if isinstance(brain, StandsFor) else brain
+
+
 def failure(error: BaseException, stage: str, *, reply: int | None = None, turn: int | None = None) -> Failed:
     """An exception of an engine as news that names the stage."""
     if isinstance(error, StageError):

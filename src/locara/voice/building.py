@@ -22,7 +22,7 @@ from locara.engines.contracts import (
     TurnDetector,
     Voice,
 )
-from locara.errors import ConfigError
+from locara.errors import ConfigError, EngineMissing, ModelMissing
 from locara.gate import opening
 from locara.manifest.values import Manifest
 from locara.offline import forbid_network
@@ -39,6 +39,7 @@ from locara.voice.history import HISTORY_CHARACTERS, LEAST_CHARACTERS
 from locara.voice.lending import Lent, lent
 from locara.voice.loop import Parts
 from locara.voice.misheard import AUTO, as_setting
+from locara.voice.not_had import NotHad, model_named
 from locara.voice.omni import HalfDuplexBrain
 from locara.voice.omni_stage import PIPELINE, OmniStage, of_session
 from locara.voice.pipeline import PipelineBrain
@@ -249,7 +250,12 @@ def _omni_brain(
             "omni= is one model that thinks and speaks",
             hint="leave llm= and tts= out, or leave omni= out; an stt= beside it gives the user's words",
         )
-    backend = cast(VoiceBackend, _engine("omni", omni.stage, why))
+    try:
+        backend = cast(VoiceBackend, _engine("omni", omni.stage, why))
+    except (EngineMissing, ModelMissing) as error:
+        if omni.fallback is None:
+            raise
+        backend = NotHad(model_named(omni.stage), error)
     side = None if stt is None else cast(Recogniser, _engine("stt", stt, why))
     can = backend.capabilities
     if can.duplex == "full" or can.turn_owner != "locara":

@@ -14,7 +14,7 @@ from locara.engines.contracts import Engine, Kind
 from locara.errors import ConfigError, EngineTimeout, SessionError
 from locara.voice import events as tell
 from locara.voice import loading
-from locara.voice.brain import Exchanges
+from locara.voice.brain import Exchanges, acting
 from locara.voice.loop import Loop, Parts
 
 PATIENCE_SECONDS = 300.0
@@ -83,7 +83,7 @@ class Changing:
         """The new engines, not loaded. Raises ``ConfigError`` for what can be known to be wrong before anything is done."""
         if self._loop.ended.is_set():
             raise _ended()
-        if not isinstance(self._parts.brain, Exchanges):
+        if not isinstance(acting(self._parts.brain), Exchanges):
             raise ConfigError(
                 "this session runs one model for everything: it has no stages to change", hint="start a new session"
             )

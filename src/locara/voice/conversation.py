@@ -274,9 +274,11 @@ class Session:
         ``patience``: a name as in ``voice.session``, or seconds of your own. ``answers="asked"``: a turn ends, and nobody
         answers it before ``respond()``. ``interruptible=False``: a voice does not stop a reply; its turn is answered
         afterwards. ``tail``: seconds that are still heard after the push-to-talk key is up (0.3). ``system``, ``tools``: of
-        the language model. ``speaks=False``: replies are text only (``llm-token``). Raises ``ConfigError``.
+        the language model. ``speaks=False``: replies are text only (``llm-token``). Raises ``ConfigError``, also for what a
+        model that leads the conversation cannot be held to (``answers="asked"``, ``interruptible=False``).
         """
         wish = steering.wish(self._parts.brain, system=system, tools=tools, speaks=speaks)
+        steering.led(self._parts.brain, answers=answers, interruptible=interruptible)
         named = {"patience": patience, "attention": attention, "answers": answers}
         self._post(steering.ruled(**named, interruptible=interruptible, tail=tail, wish=wish))  # type: ignore[arg-type]
         return Handle()

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from locara.audio import Samples, pcm16
+from locara.voice.whole_text import whole
 
 Who = Literal["user", "assistant"]
 
@@ -308,5 +309,14 @@ def to_json(event: Event, *, audio: bool = True) -> dict[str, Any]:
             value = base64.b64encode(pcm16(value)).decode("ascii") if audio else int(value.size)
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             value = {name: round(part, 6) for name, part in dataclasses.asdict(value).items()}
-        out[one.name] = round(value, 6) if isinstance(value, float) else value
+        out[one.name] = round(value, 6) if isinstance(value, float) else _writable(value)
     return out
+
+
+def _writable(value: Any) -> Any:
+    """The same with whole characters only: what a tool was asked, or an engine said of a fault, may hold anything."""
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, dict):
+        return {_writable(name): _writable(part) for name, part in value.items()}
+    return type(value)(map(_writable, value)) if type(value) in (list, tuple) else value

@@ -77,6 +77,11 @@ class FallingBack:
         self._why: Failed | None = None
 
     @property
+    def acting(self) -> Brain:
+        """See `StandsFor`."""
+        return self._now
+
+    @property
     def lead(self) -> Literal["session", "model"]:
         """Of the one that there is now."""
         return self._now.lead

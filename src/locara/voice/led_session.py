@@ -58,7 +58,8 @@ class LedSession:
         ended, self.name = self.name, ""
         try:
             with contextlib.suppress(Exception):  # it is over already; what it says of that was told
-                await self._backend.stop_session(ended)
+                async with asyncio.timeout(self._deadlines.close):
+                    await self._backend.stop_session(ended)
             if not often:
                 self._restarts.append(now)
                 async with asyncio.timeout(self._deadlines.load):

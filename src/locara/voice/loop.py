@@ -31,7 +31,7 @@ from locara.gate.reference import Reference
 from locara.gate.waking import Spotted, Waking
 from locara.voice import events as tell
 from locara.voice import loading, misheard, moves, turns
-from locara.voice.brain import Adjusts, Brain, Deadlines, Exchanges, KeepsSound, Leads, Speculates, failure
+from locara.voice.brain import Adjusts, Brain, Deadlines, Exchanges, KeepsSound, Leads, Speculates, acting, failure
 from locara.voice.broadcast import Broadcast
 from locara.voice.counting import Counters
 from locara.voice.following import Following
@@ -206,8 +206,9 @@ class Loop:
 
     def exchange(self, new: Mapping[str, Engine], system: str | None) -> tuple[asyncio.Task[Any], ...]:
         """Other engines from here on. Only from `between`. Returns the tasks that still end with the old ones."""
-        assert isinstance(self._brain, Exchanges)
-        left = self._brain.exchange(new, system)
+        brain = acting(self._brain)
+        assert isinstance(brain, Exchanges)
+        left = brain.exchange(new, system)
         self._asks_back()
         announcing = self._announcing
         if "llm" not in new:
@@ -504,8 +505,10 @@ class Loop:
                     self._being_said = (turn, saying)
                 brain.prepare(reply, turn, self._conversation(), text, verbatim=verbatim, wish=wish)
             case moves.Adjust(wish=wish):
-                assert isinstance(brain, Adjusts)
-                brain.adjust(wish)
+                if isinstance(
+                    able := acting(brain), Adjusts
+                ):  # else another brain has taken over in the moment between
+                    able.adjust(wish)
             case moves.Discard(reply=reply, wasted=wasted):
                 self.counters.wasted += wasted
                 brain.discard(reply)

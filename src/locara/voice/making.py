@@ -27,6 +27,7 @@ from locara.voice.pacing import Pace, plan, word_ends
 from locara.voice.speakable import Speakable
 from locara.voice.streams import each
 from locara.voice.thinking import Thinking
+from locara.voice.whole_text import WholeText
 
 AHEAD_SECONDS = 8.0
 """Sound that is made ahead of what was played. Enough to never run dry, little to throw away at a barge-in."""
@@ -155,17 +156,17 @@ class Making:
     async def _round(self, splitter: Clauses) -> tuple[str, list[ToolCall]]:
         said = ""
         calls: list[ToolCall] = []
-        thinking = Thinking()
+        thinking, characters = Thinking(), WholeText()
         deadlines = self._engines.deadlines
         stream = self._engines.llm.reply(tuple(self._messages), self._engines.tools)
         async for item in each(stream, first=deadlines.first_token, then=deadlines.token):
             if isinstance(item, ToolCall):
                 calls.append(item)
             else:
-                answer = thinking.push(item)
+                answer = thinking.push(characters.push(item))
                 said += answer
                 await self._told(splitter, answer, alive=True)
-        rest = thinking.flush()
+        rest = thinking.push(characters.flush()) + thinking.flush()
         await self._told(splitter, rest)
         return said + rest, calls
 

@@ -13,6 +13,7 @@ from locara.engines.contracts import Recogniser
 from locara.voice.brain import Deadlines, Post
 from locara.voice.moves import Understood
 from locara.voice.recognising import Recognising
+from locara.voice.whole_text import whole
 
 SETTLE_SECONDS = 1.5
 """What a model that leads writes down of the user counts as settled so long after it was asked for."""
@@ -69,7 +70,7 @@ class Overheard:
         """What the model wrote down of the user: all of this turn so far. A recogniser of our own counts more."""
         if self._side is not None or self._turn is None:
             return
-        self._text = text
+        self._text = text = whole(text)
         if final and self._settling is not None:
             self._settling.cancel()
         settled = final or (self._asked and self._wait <= 0.0)

@@ -12,6 +12,7 @@ from collections import deque
 from locara.audio import Resampler, Samples, clean, samples_in, silence
 from locara.voice.brain import Post
 from locara.voice.moves import Began, Chunk, ClauseReady, Failed, Finished, Happened, Sounded, Told, Wanted, Yielded
+from locara.voice.whole_text import WholeText
 
 News = Began | Told | ClauseReady | Sounded | Wanted | Finished | Failed | Yielded
 
@@ -29,6 +30,7 @@ class Spoken:
         self._rate = rate_out
         self._resampler = Resampler(rate_in, rate_out)
         self._text = 0
+        self._whole = WholeText()
         self._opens = True
 
     def begin(self, lead: float = 0.0) -> list[News]:
@@ -40,6 +42,7 @@ class Spoken:
 
     def say(self, text: str) -> list[News]:
         """The next piece of its text."""
+        text = self._whole.push(text)
         text = text if self._text else text.lstrip()
         self._text += len(text)
         return [Told(self.number, text)] if text else []
@@ -51,9 +54,12 @@ class Spoken:
 
     def finish(self) -> list[News]:
         """It is complete: what the change of rates still holds, and that there is no more."""
+        torn = self._whole.flush()
+        last: list[News] = [Told(self.number, torn)] if torn else []
+        self._text += len(torn)
         tail = silence(0) if self._opens else self._resampler.push(silence(0), last=True)
         end = Chunk(tail, 0, self._text, (), self._opens, closes=True)
-        return [Sounded(self.number, end), Finished(self.number)]
+        return [*last, Sounded(self.number, end), Finished(self.number)]
 
     def _sounded(self, samples: Samples, text: str, words: tuple[tuple[int, int], ...]) -> list[News]:
         opens: list[News] = [ClauseReady(self.number)] if self._opens else []

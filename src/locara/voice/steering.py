@@ -14,7 +14,7 @@ from locara.engines.contracts import Message, Tool
 from locara.errors import ConfigError
 from locara.voice import ledger, moves
 from locara.voice import tools as tooling
-from locara.voice.brain import Adjusts, Brain
+from locara.voice.brain import Adjusts, Brain, acting
 from locara.voice.endings import PATIENCE, Patience
 from locara.voice.history import Said, Used
 from locara.voice.loop import Loop
@@ -34,7 +34,7 @@ def wish(
 ) -> moves.Wish | None:
     """How a reply is to be made; None where nothing was named. Raises ``ConfigError`` for a brain that cannot be told."""
     named = any(one is not None for one in (system, tools, speaks))
-    if named and not isinstance(brain, Adjusts):
+    if named and not isinstance(acting(brain), Adjusts):
         raise ConfigError(
             "system=, tools= and speaks= are for a language model; this session runs one model for everything",
             hint="leave them out, or use stt=, llm= and tts=",
@@ -48,6 +48,17 @@ def wish(
         messages=None if messages is None else tuple(messages),
         record=record,
     )
+
+
+def led(brain: Brain, *, answers: str | None, interruptible: bool | None) -> None:
+    """Raises ``ConfigError`` for rules of turns that a model which leads the conversation cannot be held to."""
+    asked = {"answers": answers == "asked", "interruptible": interruptible is False}
+    refused = next((name for name, wanted in asked.items() if wanted), None)
+    if refused is not None and brain.lead == "model":
+        raise ConfigError(
+            f"{refused}=: this session's model decides by itself when it speaks and when it stops",
+            hint="leave it out, or use a pipeline or a model that takes turns",
+        )
 
 
 def ruled(

@@ -94,6 +94,8 @@ class Turn {
     told.className = "hidden";
     told.textContent = " Not heard: ";
     this.words("it").replaceChildren(heard, ...(unheard ? [" ", told, struck] : []));
+    // A model that speaks as it thinks has no words left over that could be struck out.
+    if (!unheard) this.note("it", "interrupted");
   }
 
   /** @param {"you" | "it"} side @param {string} why */
