@@ -12,7 +12,7 @@ import pytest
 from locara.audio import RATE, Samples
 from locara.consent.asking import Answer, Question
 from locara.engines.contracts import EngineInfo
-from locara.errors import CapabilityDenied, ConfigError, ModelNotDeclared
+from locara.errors import CapabilityDenied, ConfigError, EngineMissing, ModelNotDeclared
 from locara.manifest import reading
 from locara.manifest.values import DeclaredModel, Manifest
 from locara.server.pool import Pool
@@ -306,3 +306,26 @@ def test_seats_beyond_the_places_of_the_one_model_are_not_offered() -> None:
 
     assert run(go({"model": "scripted"})) == [1, 0, 1]
     assert run(go({"model": "scripted", "fallback": True})) == [8, 7, 8], "a pipeline stands in for who comes too late"
+
+
+def test_a_server_whose_model_cannot_be_had_serves_the_pipeline_where_that_was_asked_for() -> None:
+    class Without(Made):
+        async def _load(self, kind: Any, stage: Any) -> Any:
+            if kind == "omni":
+                raise EngineMissing("omni: no such card here", stage="omni", model="m", hint="buy one")
+            return await super()._load(kind, stage)
+
+    async def go(omni: Any) -> set[str]:
+        seats = Seats(Settings("token", stages={"turn": "silence", "omni": omni}, limits=Limits()), pool=Without())
+        try:
+            warm = await seats.warm()
+            seat = await take(seats)
+            assert set(seat.session.plan) == {"vad", "stt", "llm", "tts"}
+            await seat.leave()
+            return set(warm)
+        finally:
+            await seats.close()
+
+    with pytest.raises(EngineMissing, match="no such card"):
+        run(go({"model": "m"}))
+    assert {"stt", "llm", "tts"} <= run(go({"model": "m", "fallback": True}))

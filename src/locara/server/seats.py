@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from locara.consent import apps
@@ -18,7 +19,7 @@ from locara.consent.asking import Ask
 from locara.devices.remote import Deliver, RemoteMicrophone, RemoteSpeaker
 from locara.engines.backend import VoiceBackend
 from locara.engines.contracts import EngineInfo, Kind, Tool
-from locara.errors import EngineBusy, LocaraError, SessionError
+from locara.errors import EngineBusy, LocaraError, SessionError, StageError
 from locara.gate.opening import needed
 from locara.manifest.values import Manifest
 from locara.server.pool import Loan, Pool
@@ -29,6 +30,8 @@ from locara.voice.counting import ERRORS_IN as _ERRORS
 from locara.voice.declaring import Declared
 from locara.voice.lending import Lent
 from locara.voice.omni_stage import of_session
+
+_log = logging.getLogger("locara")
 
 _REMEMBERED = 16  # sessions whose length tells how long the next free seat may take
 _USUAL_SECONDS = 60.0  # of a session, before any has ended
@@ -140,12 +143,22 @@ class Seats:
         return self.settings.limits.sessions - self.taken
 
     async def warm(self) -> dict[Kind, EngineInfo]:
-        """Loads what a session without wishes needs, and returns what that is. Raises what loading raises."""
+        """Loads what a session without wishes needs, and returns what that is. Raises what loading raises, unless a
+        pipeline was to stand in for the model that cannot be had: then it serves, and the log says why."""
         omni = self.settings.stages.get("omni")
         kinds: tuple[Kind, ...] = ("omni", "turn") if omni is not None else ("turn", "stt", "llm", "tts")
         if omni is not None and self.settings.stages.get("stt") is not None:
             kinds = (*kinds, "stt")
-        engines = await self.pool.warm({kind: _of_engine(kind, self.settings.stages.get(kind)) for kind in kinds})
+        try:
+            engines = await self.pool.warm({kind: _of_engine(kind, self.settings.stages.get(kind)) for kind in kinds})
+        except StageError as error:
+            stands_in = of_session(omni, ()).fallback if omni is not None else None
+            if stands_in is None:
+                raise
+            _log.warning("%s; a pipeline serves in its place (%s)", error.message, error.hint)
+            left = {kind: stage for kind, stage in self.settings.stages.items() if kind != "omni"}
+            self.settings = replace(self.settings, stages={**left, **stands_in})
+            return await self.warm()
         leader = engines.get("omni")
         if leader is None:
             await self._rehearse()
