@@ -22,6 +22,7 @@ from locara.testing import (
     Room,
     ScriptedDuplex,
     ScriptedRecogniser,
+    ScriptedWakeWord,
     Spoken,
     run,
 )
@@ -376,3 +377,16 @@ def test_a_cough_without_words_is_no_turn_where_words_are_known() -> None:
     result, _ = _play(model, (Noise(2.0, 0.3),), stt=heard, more=5.0)
     assert [one.reason for one in result.of("rejected")] == ["no-words"]
     assert not result.of("final-transcript")
+
+
+def test_with_a_wake_word_it_hears_nothing_before_the_word_and_is_left_alone_again_later() -> None:
+    lines = (Line(1.0, "how are you"), Line(5.0, "hey jarvis what time is it"), Line(24.0, "and you"))
+    script = [Spoken(one.at, one.end, one.text) for one in lines]
+    model = ScriptedDuplex(["It is noon."], input_rate=16_000)
+    attention = {"mode": "wake-word", "engine": ScriptedWakeWord(script=script), "follow_up": 4.0}
+    result, _ = _play(model, lines, attention=attention, more=4.0)
+    assert not np.any(model.heard[: 5 * 16_000]), "before the word it is nobody's business"
+    assert np.any(model.heard[6 * 16_000 : 7 * 16_000])
+    assert not np.any(model.heard[round(23.8 * 16_000) : 26 * 16_000]), "the exchange is long over"
+    assert [one.state for one in result.of("attention")] == ["waiting", "attentive", "waiting"]
+    assert ("assistant", "finished") in _ends(result)
