@@ -390,3 +390,16 @@ def test_with_a_wake_word_it_hears_nothing_before_the_word_and_is_left_alone_aga
     assert not np.any(model.heard[round(23.8 * 16_000) : 26 * 16_000]), "the exchange is long over"
     assert [one.state for one in result.of("attention")] == ["waiting", "attentive", "waiting"]
     assert ("assistant", "finished") in _ends(result)
+
+
+def test_a_large_model_is_waited_for_longer_than_the_stages_of_a_pipeline() -> None:
+    class Large(ScriptedDuplex):
+        async def load(self) -> None:
+            await asyncio.sleep(200.0)
+
+    async def main() -> str:
+        session = voice.session(omni=Large(), vad=EnergyDetector(), input="none", output="none")
+        async with session:
+            return session.state[0]
+
+    assert run(main()) == "quiet"

@@ -17,7 +17,7 @@ from typing import Any
 from locara.engines.contracts import Engine, Forgets, Kind, Mends
 from locara.errors import SessionError
 from locara.voice import choosing
-from locara.voice.brain import Deadlines
+from locara.voice.brain import Deadlines, usual_deadlines
 from locara.voice.building import engine_for
 from locara.voice.loading import close_all, load_all
 
@@ -55,6 +55,7 @@ class Pool:
     """``deadlines.load``: seconds an engine may take to load."""
 
     def __init__(self, deadlines: Deadlines | None = None, *, spare: int = SPARE) -> None:
+        self._given = deadlines
         self._deadlines = deadlines or Deadlines()
         self._spare = spare
         self._shelves: dict[tuple[Kind, str], _Shelf] = {}
@@ -202,7 +203,7 @@ class Pool:
             chosen, _ = await asyncio.to_thread(choosing.unnamed, {kind: stage})
         engine = engine_for(kind, chosen.get(kind, stage))
         try:
-            await load_all({kind: engine}, self._deadlines.load)
+            await load_all({kind: engine}, (self._given or usual_deadlines(omni=kind == "omni")).load)
         except BaseException:
             await self._close([engine])
             raise

@@ -22,6 +22,11 @@ Post = Callable[[Happened], Awaitable[None]]
 Exactness = Literal["exact", "estimated", "absent"]
 
 
+OMNI_LOAD_SECONDS = 330.0
+"""One model for everything may be 15 GB to read from a disk, and then times its frames. A little more than the five minutes
+that the process of such an engine is given, so that its own words are the news."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deadlines:
     """Seconds after which a stage that does not answer has failed."""
@@ -39,6 +44,11 @@ class Deadlines:
     """Between two pieces of sound."""
     tool: float = 60.0
     close: float = 3.0
+
+
+def usual_deadlines(*, omni: bool) -> Deadlines:
+    """Where the app says nothing. ``omni``: of one model for everything."""
+    return Deadlines(load=OMNI_LOAD_SECONDS) if omni else Deadlines()
 
 
 class Brain(Protocol):

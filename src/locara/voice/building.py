@@ -28,7 +28,7 @@ from locara.manifest.values import Manifest
 from locara.offline import forbid_network
 from locara.voice import tools as tooling
 from locara.voice.attention_setting import Setting, understood
-from locara.voice.brain import Brain, Deadlines
+from locara.voice.brain import Brain, Deadlines, usual_deadlines
 from locara.voice.conversation import Session
 from locara.voice.declaring import Declared
 from locara.voice.duplex import DuplexBrain
@@ -132,7 +132,7 @@ def session(
     app = apps.this_app(manifest)
     if offline or app.offline:
         forbid_network()
-    deadlines = deadlines or Deadlines()
+    deadlines = deadlines or usual_deadlines(omni=omni is not None)
     declared = Declared(app)
     declared.word(attention)
     attending = understood(attention, idle, idle_prompt)
