@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,19 +15,23 @@ import numpy as np
 
 from locara import voice
 from locara.audio import BLOCK, RATE, Samples
+from locara.engines.backend import VoiceBackend
 from locara.engines.contracts import Detector, Recogniser, Recognition, Speech, Transcript
 from locara.testing import (
     Conversation,
     EnergyDetector,
     Line,
+    Noise,
     Result,
     Room,
     ScriptedModel,
     ScriptedRecogniser,
     ScriptedVoice,
     Spoken,
+    run,
 )
 from locara.testing.scripted import speech_like
+from locara.voice import Deadlines
 from locara.voice.conversation import Session
 from locara.voice.events import AudioChunk, Event, LlmToken
 
@@ -278,3 +282,54 @@ def scene(
 def spoken(conversation: Conversation) -> list[Spoken]:
     """The lines of a conversation as a scripted recogniser takes them."""
     return [Spoken(one.at, one.end, one.text) for one in conversation.lines if isinstance(one, Line)]
+
+
+Doing = Callable[[Session], Coroutine[Any, Any, None]]
+"""What an app does meanwhile."""
+
+
+def talk_to(
+    omni: VoiceBackend,
+    lines: Sequence[Line | Noise],
+    *,
+    deadlines: Deadlines,
+    more: float = 6.0,
+    act: Doing | None = None,
+    **settings: Any,
+) -> tuple[Result, dict[str, str]]:
+    """A conversation with one model that hears and speaks, until ``more`` seconds after the last sound or its own end: what
+    came of it, and the session's capabilities."""
+    capabilities: dict[str, str] = {}
+
+    async def main() -> Result:
+        script = [Spoken(one.at, one.end if isinstance(one, Line) else one.at + one.seconds, "") for one in lines]
+        end = max((one.end for one in script), default=0.0)
+        room = Room(speech_like(script, end + 0.1))
+        session = voice.session(
+            omni=omni, vad=EnergyDetector(), input=room.microphone, output=room.speaker, deadlines=deadlines, **settings
+        )
+        capabilities.update(session.capabilities)
+        streams: tuple[tuple[Any, list[Any]], ...] = (
+            (session.events(), []),
+            (session.raw_input(), []),
+            (session.raw_output(), []),
+        )
+
+        async def collect(stream: Any, into: list[Any]) -> None:
+            async for one in stream:
+                into.append(one)
+
+        taps = [asyncio.create_task(collect(*one)) for one in streams]
+        async with session:
+            acting = asyncio.create_task(act(session)) if act is not None else None
+            await asyncio.wait([asyncio.create_task(session.wait_ended())], timeout=end + more)
+            if acting is not None:
+                acting.cancel()
+                await asyncio.gather(acting, return_exceptions=True)
+        await asyncio.gather(*taps)
+        heard, played = (np.concatenate(one[1]) for one in streams[1:])
+        return Result(streams[0][1], heard, played, session.output_rate, session.history, session.metrics())
+
+    result = run(main())
+    check_story(result, words=False)
+    return result, capabilities

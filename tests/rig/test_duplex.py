@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,13 +30,11 @@ from locara.testing.scripted import speech_like
 from locara.voice import Deadlines, Session, deriving
 from locara.voice.loop import AFTER_INPUT_SECONDS
 
-from .scenes import check_story, during, sound_of
+from .scenes import Doing, during, sound_of, talk_to
 
 LONG = "It is noon now and the sun is high up in the sky and there it stays for a while."
 SHORT = Deadlines(load=1.0, push=0.5, first_sound=0.9, sound=0.7, close=0.5)
 LINES = (Line(0.5, "what time is it now"), Line(10.0, "and what day is it now"))
-
-Act = Callable[[Session], Coroutine[Any, Any, None]]
 
 
 def _play(
@@ -44,44 +42,10 @@ def _play(
     lines: Sequence[Line | Noise] = LINES,
     *,
     more: float = 6.0,
-    act: Act | None = None,
+    act: Doing | None = None,
     **settings: Any,
 ) -> tuple[Result, dict[str, str]]:
-    capabilities: dict[str, str] = {}
-
-    async def main() -> Result:
-        script = [Spoken(one.at, one.end if isinstance(one, Line) else one.at + one.seconds, "") for one in lines]
-        end = max((one.end for one in script), default=0.0)
-        room = Room(speech_like(script, end + 0.1))
-        session = voice.session(
-            omni=model, vad=EnergyDetector(), input=room.microphone, output=room.speaker, deadlines=SHORT, **settings
-        )
-        capabilities.update(session.capabilities)
-        streams: tuple[tuple[Any, list[Any]], ...] = (
-            (session.events(), []),
-            (session.raw_input(), []),
-            (session.raw_output(), []),
-        )
-
-        async def collect(stream: Any, into: list[Any]) -> None:
-            async for one in stream:
-                into.append(one)
-
-        taps = [asyncio.create_task(collect(*one)) for one in streams]
-        async with session:
-            acting = asyncio.create_task(act(session)) if act is not None else None
-            done, _ = await asyncio.wait([asyncio.create_task(session.wait_ended())], timeout=end + more)
-            del done
-            if acting is not None:
-                acting.cancel()
-                await asyncio.gather(acting, return_exceptions=True)
-        await asyncio.gather(*taps)
-        heard, played = (np.concatenate(one[1]) for one in streams[1:])
-        return Result(streams[0][1], heard, played, session.output_rate, session.history, session.metrics())
-
-    result = run(main())
-    check_story(result, words=False)
-    return result, capabilities
+    return talk_to(model, lines, more=more, act=act, deadlines=SHORT, **settings)
 
 
 def _ends(result: Result) -> list[tuple[str, str]]:

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 
-from locara import voice
 from locara.engines.backend import Disregard
 from locara.errors import StageError
 from locara.testing import (
     Conversation,
-    EnergyDetector,
     Fault,
     Line,
     Noise,
     Result,
-    Room,
     ScriptedBackend,
-    Spoken,
     play,
-    run,
 )
-from locara.testing.scripted import speech_like
 from locara.voice import Deadlines, Session
-from locara.voice.events import Event
 
-from .scenes import check_story, names
+from .scenes import Doing, names, talk_to
 
 REPLIES = ("It is noon now and the sun is high up in the sky.", "It is Sunday.")
 SHORT = Deadlines(load=1.0, push=0.5, first_sound=0.9, sound=0.7, close=0.5)
@@ -41,44 +33,11 @@ def _play(
     *,
     fault: Fault | None = None,
     more: float = 6.0,
-    acts: Callable[[Session], Coroutine[Any, Any, None]] | None = None,
+    acts: Doing | None = None,
     model: ScriptedBackend | None = None,
 ) -> tuple[Result, ScriptedBackend, dict[str, str]]:
     model = model or ScriptedBackend(REPLIES, fault=fault)
-    capabilities: dict[str, str] = {}
-
-    async def main() -> Result:
-        script = [Spoken(one.at, one.end if isinstance(one, Line) else one.at + one.seconds, "") for one in lines]
-        end = max((one.end for one in script), default=0.0)
-        room = Room(speech_like(script, end + 0.1))
-        session = voice.session(
-            omni=model, vad=EnergyDetector(), input=room.microphone, output=room.speaker, deadlines=SHORT
-        )
-        capabilities.update(session.capabilities)
-        streams: tuple[tuple[Any, list[Any]], ...] = (
-            (session.events(), []),
-            (session.raw_input(), []),
-            (session.raw_output(), []),
-        )
-
-        async def collect(stream: Any, into: list[Any]) -> None:
-            async for one in stream:
-                into.append(one)
-
-        taps = [asyncio.create_task(collect(*one)) for one in streams]
-        async with session:
-            acting = asyncio.create_task(acts(session)) if acts is not None else None
-            await asyncio.sleep(end + more)
-            if acting is not None:
-                acting.cancel()
-                await asyncio.gather(acting, return_exceptions=True)
-        await asyncio.gather(*taps)
-        events: list[Event] = streams[0][1]
-        heard, played = (np.concatenate(one[1]) for one in streams[1:])
-        return Result(events, heard, played, session.output_rate, session.history, session.metrics())
-
-    result = run(main())
-    check_story(result, words=False)
+    result, capabilities = talk_to(model, lines, more=more, act=acts, deadlines=SHORT)
     return result, model, capabilities
 
 
